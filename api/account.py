@@ -61,10 +61,7 @@ def services() -> Mapping[str, Any]:
 @allow(Role.VIEWER)
 def service(service_id: str) -> ServiceInfo:
     """Show one service."""
-    found = backend().catalog.current().find(service_id)
-    if found is None:
-        abort(404, "The provider does not list this service.")
-    return found
+    return backend().catalog.current().find(service_id) or abort(404, "The provider does not list this service.")
 
 
 @operation(blueprint, "GET", "/account", AccountAnswer)

@@ -70,10 +70,7 @@ def listing(query: Mapping[str, Any]) -> Any:
 @allow(Role.VIEWER)
 def show(order_id: str) -> Order:
     """Show one order."""
-    found = order_queries.find_order(backend().database, order_id)
-    if found is None:
-        abort(404, "There is no order with this id.")
-    return found
+    return order_queries.find_order(backend().database, order_id) or abort(404, "There is no order with this id.")
 
 
 @operation(blueprint, "POST", "/searches", SearchAnswer, takes=SearchForm, status=201)
@@ -125,9 +122,7 @@ def missing(query: Mapping[str, Any], search_id: int) -> Any:
 def search_or_404(search_id: int) -> SavedSearch:
     """Return a search, or answer 404."""
     found = order_searches.find_search(backend().database, search_id)
-    if found is None:
-        abort(404, "There is no such search. Lists are kept for thirty days, unless there are very many.")
-    return found
+    return found or abort(404, "There is no such search. Lists are kept for thirty days, unless there are very many.")
 
 
 def _search_answer(found: SavedSearch) -> Mapping[str, Any]:

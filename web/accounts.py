@@ -88,10 +88,7 @@ def _switched(name: str, off: bool) -> ResponseReturnValue:
 
 
 def _state_or_404(connection: Transaction, name: str) -> AccountState:
-    found = next((state for state in account_store.accounts(connection) if state.name == name), None)
-    if found is None:
-        abort(404, GONE)
-    return found
+    return {state.name: state for state in account_store.accounts(connection)}.get(name) or abort(404, GONE)
 
 
 def _number(text: str, what: str, most: float) -> float | None:

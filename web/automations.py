@@ -278,17 +278,13 @@ def _lines(phones: list[Changed]) -> Iterator[dict[str, object]]:
 def _automation_or_404(automation_id: int) -> Automation:
     with backend().database.read() as connection:
         found = automation_store.find_automation(connection, automation_id)
-    if found is None:
-        abort(404, f"There is no automation {automation_id}.")
-    return found
+        return found or abort(404, f"There is no automation {automation_id}.")
 
 
 def _run_or_404(run_id: int) -> Run:
     with backend().database.read() as connection:
         found = automation_store.find_run(connection, run_id)
-    if found is None:
-        abort(404, f"There is no run {run_id} of an automation.")
-    return found
+        return found or abort(404, f"There is no run {run_id} of an automation.")
 
 
 def _as_shown(automation_id: int) -> Automation:

@@ -1,11 +1,12 @@
-"""What views share about URLs: row numbers, the length of a page, and the batch that a URL names."""
+"""What views share about URLs: row numbers, the length of a page, and the batch or order that a URL names."""
 
 from flask import abort, request
 from werkzeug.routing import IntegerConverter, Map
 
 from backend import backend
 from orders import Progress
-from storage import batch_queries
+from storage import batch_queries, order_queries
+from storage.rows import Order
 
 #: Orders on one page of a list.
 PAGE = 50
@@ -49,7 +50,9 @@ def batch_of_url() -> int | None:
 
 def batch_or_404(batch_id: int) -> Progress:
     """Return the batch, or answer 404."""
-    found = batch_queries.progress(backend().database, batch_id)
-    if found is None:
-        abort(404, f"There is no batch {batch_id}.")
-    return found
+    return batch_queries.progress(backend().database, batch_id) or abort(404, f"There is no batch {batch_id}.")
+
+
+def order_or_404(order_id: str) -> Order:
+    """Return the order with this id of the provider, or answer 404."""
+    return order_queries.find_order(backend().database, order_id) or abort(404, f"There is no order {order_id}.")

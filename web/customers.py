@@ -120,6 +120,4 @@ def seen_csv(token: str) -> Response:
 
 def _customer_or_404(name: str) -> Customer:
     found = customer_store.find_customer(backend().database, name)
-    if found is None:
-        abort(404, f"No batch names a customer “{name[:40]}”.")
-    return found
+    return found or abort(404, f"No batch names a customer “{name[:40]}”.")

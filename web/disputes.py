@@ -17,7 +17,7 @@ from storage.disputable import FOUND, Disputable
 from storage.dispute_store import COMES_FROM, LONGEST_NOTE, Refund, Step
 from storage.rows import Dispute
 from web.access import allow, current_actor, describe
-from web.context import PAGE, batch_of_url, row_number
+from web.context import PAGE, batch_of_url, order_or_404, row_number
 from web.downloads import report_csv, report_xlsx
 from web.refund_list import read_day, read_dollars
 
@@ -171,9 +171,7 @@ def open_disputes() -> ResponseReturnValue:
 @allow(Role.OPERATOR, "dispute.open")
 def open_of_order(order_id: str) -> ResponseReturnValue:
     """Open a dispute for one order from its page. Without a reason that the app knows, it needs a note."""
-    order, note = order_queries.find_order(backend().database, order_id), _note()
-    if order is None:
-        abort(404, f"There is no order {order_id}.")
+    order, note = order_or_404(order_id), _note()
     is_known = bool(order.other_imei) or order.status == OrderStatus.REJECTED
     opened = (is_known or note) and dispute_store.open_orders(
         backend().database, [order.id], current_actor().name, note
@@ -267,10 +265,7 @@ def refund(dispute_id: int) -> ResponseReturnValue:
 
 
 def _dispute_or_404(dispute_id: int) -> Dispute:
-    found = dispute_queries.find(backend().database, dispute_id)
-    if found is None:
-        abort(404, f"There is no dispute {dispute_id}.")
-    return found
+    return dispute_queries.find(backend().database, dispute_id) or abort(404, f"There is no dispute {dispute_id}.")
 
 
 def _state() -> DisputeState | None:

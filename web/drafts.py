@@ -63,10 +63,7 @@ def find(token: str) -> Upload | None:
 
 def upload_or_404(token: str) -> Upload:
     """Return the upload with this token if it may become a batch; else answer with a page that says why not."""
-    found = find(token)
-    if found is None:
-        abort(404, "This upload no longer exists. Upload the file again.")
-    return found
+    return find(token) or abort(404, "This upload no longer exists. Upload the file again.")
 
 
 def read(upload: Upload, choice: Choice) -> Intake:

@@ -236,10 +236,7 @@ def _table(found: list[delivery_store.Delivery]) -> dict[str, object]:
 
 def _webhook_or_404(webhook_id: int) -> Webhook:
     with backend().database.read() as connection:
-        found = webhook_store.find_webhook(connection, webhook_id)
-    if found is None:
-        abort(404, UNKNOWN)
-    return found
+        return webhook_store.find_webhook(connection, webhook_id) or abort(404, UNKNOWN)
 
 
 def _changed(webhook_id: int, write: Callable[[Transaction], bool], words: str) -> ResponseReturnValue:

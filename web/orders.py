@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
@@ -29,7 +29,7 @@ from storage.order_pages import Listed, Sort
 from storage.rows import Order
 from submission import leader_alive, service_objection
 from web.access import allow, describe
-from web.context import PAGE
+from web.context import PAGE, order_or_404
 from web.customers_seen import also_seen
 from web.downloads import (
     columns_asked,
@@ -175,9 +175,7 @@ def history_xlsx() -> ResponseReturnValue:
 def order(order_id: str) -> ResponseReturnValue:
     """Show one order."""
     database = backend().database
-    found = order_queries.find_order(database, order_id)
-    if found is None:
-        abort(404, f"There is no order {order_id}.")
+    found = order_or_404(order_id)
     both = (found.imei, found.imei if found.other_imei else found.imei2 or found.imei)
     others = [other for other in order_queries.orders_of_phone(database, both) if other.id != found.id]
     catalogue = backend().catalog.current(patience=1.0)

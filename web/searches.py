@@ -137,9 +137,7 @@ def order_missing(search_id: int) -> ResponseReturnValue:
 
 def _search_or_404(search_id: int) -> SavedSearch:
     found = order_searches.find_search(backend().database, search_id)
-    if found is None:
-        abort(404, "This search no longer exists. Paste the IMEIs again.")
-    return found
+    return found or abort(404, "This search no longer exists. Paste the IMEIs again.")
 
 
 def _count(search_id: int, chosen: OrderFilter) -> Count | None:

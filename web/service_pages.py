@@ -20,9 +20,7 @@ blueprint = Blueprint("service_pages", __name__)
 def show(service_id: str) -> ResponseReturnValue:
     """Show one service, also one that the provider no longer lists."""
     database = backend().database
-    service = database.get_service(service_id)
-    if service is None:
-        abort(404, f"There is no service {service_id[:40]}.")
+    service = database.get_service(service_id) or abort(404, f"There is no service {service_id[:40]}.")
     prices = service_figure_store.prices(database, service_id)
     line = price_line(prices, time.time())
     figures = service_figure_store.figures_of(database, service_id)

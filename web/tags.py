@@ -7,10 +7,10 @@ from flask.typing import ResponseReturnValue
 
 from backend import backend
 from people import Role
-from storage import order_queries, tag_store
+from storage import tag_store
 from web.access import allow, describe
 from web.batch_fields import one_line
-from web.context import batch_or_404, row_number
+from web.context import batch_or_404, order_or_404, row_number
 from web.filters import asked
 from web.format import plural
 
@@ -50,9 +50,7 @@ def of_batch(batch_id: int) -> ResponseReturnValue:
 @allow(Role.OPERATOR, "tag.change")
 def of_order(order_id: str) -> ResponseReturnValue:
     """Put tags on an order, or take one off."""
-    found, database = order_queries.find_order(backend().database, order_id), backend().database
-    if found is None:
-        abort(404, f"There is no order {order_id}.")
+    found, database = order_or_404(order_id), backend().database
     removed = request.form.get("remove", "")
     describe(f"order {order_id}")
     if removed:

@@ -52,9 +52,8 @@ def create() -> ResponseReturnValue:
 def revoke(token_id: int) -> ResponseReturnValue:
     """Revoke a token. Its requests are refused from now on."""
     database = backend().database
-    found = next((token for token in token_store.listed(database) if token.token_id == token_id), None)
-    if found is None:
-        abort(404, f"There is no token {token_id}.")
+    known = {token.token_id: token for token in token_store.listed(database)}
+    found = known.get(token_id) or abort(404, f"There is no token {token_id}.")
     describe(f"token {found.name}")
     is_revoked = revoke_token(database, found)
     flash(f"Token {found.name} is revoked." if is_revoked else f"Token {found.name} was revoked before.", "good")

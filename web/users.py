@@ -1,7 +1,8 @@
 """The pages of users: who may log in, with which role and daily limit, and where they are logged in."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -87,104 +88,97 @@ def show(user_id: int) -> str:
 @allow(Role.ADMIN, "user.change", prove=True)
 def change(user_id: int) -> ResponseReturnValue:
     """Change role and daily limit."""
-    limit_text = request.form.get("daily_limit", "")
-
-    def store(user: User) -> str:
-        limit = read_limit(limit_text)
-        describe(old=_terms(user.role, user.daily_limit), new=_terms(request.form.get("role", ""), limit))
+    user, form = _user_or_404(user_id), request.form
+    with _changing(user):
+        limit = read_limit(form.get("daily_limit", ""))
+        describe(old=_terms(user.role, user.daily_limit), new=_terms(form.get("role", ""), limit))
         is_other_role = set_role(backend().database, user_id, _role(), current_actor().user_id)
         set_daily_limit(backend().database, user_id, limit)
         ended = " All sessions of this user have ended." if is_other_role else ""
-        return f"User {user.name} is saved.{ended}"
-
-    return _changed(user_id, store)
+        flash(f"User {user.name} is saved.{ended}", "good")
+    return _back(user_id)
 
 
 @blueprint.post("/<int:user_id>/password")
 @allow(Role.ADMIN, "user.password", prove=True)
 def password(user_id: int) -> ResponseReturnValue:
     """Set a new password for another user, who can then change it."""
-
-    def store(user: User) -> str:
+    user = _user_or_404(user_id)
+    with _changing(user):
         if user_id == current_actor().user_id:
             raise AccessRefusedError("Change your own password on the page Account.")
         set_password(backend().database, authenticator().passwords, user_id, request.form.get("password", ""))
-        return f"User {user.name} has a new password. All sessions of this user have ended."
-
-    return _changed(user_id, store)
+        flash(f"User {user.name} has a new password. All sessions of this user have ended.", "good")
+    return _back(user_id)
 
 
 @blueprint.post("/<int:user_id>/disable")
 @allow(Role.ADMIN, "user.disable", prove=True)
 def turn_off(user_id: int) -> ResponseReturnValue:
     """Refuse a user from now on."""
-
-    def store(user: User) -> str:
+    user = _user_or_404(user_id)
+    with _changing(user):
         disable(backend().database, user_id, current_actor().user_id)
-        return f"User {user.name} is disabled and logged out."
-
-    return _changed(user_id, store)
+        flash(f"User {user.name} is disabled and logged out.", "good")
+    return _back(user_id)
 
 
 @blueprint.post("/<int:user_id>/enable")
 @allow(Role.ADMIN, "user.enable", prove=True)
 def turn_on(user_id: int) -> ResponseReturnValue:
     """Accept a disabled user again."""
-
-    def store(user: User) -> str:
+    user = _user_or_404(user_id)
+    with _changing(user):
         enable(backend().database, user_id)
-        return f"User {user.name} can log in again."
-
-    return _changed(user_id, store)
+        flash(f"User {user.name} can log in again.", "good")
+    return _back(user_id)
 
 
 @blueprint.post("/<int:user_id>/second-factor")
 @allow(Role.ADMIN, "user.reset_factor", prove=True)
 def reset_factor(user_id: int) -> ResponseReturnValue:
     """Forget the second factor of another user, who has lost it."""
-
-    def store(user: User) -> str:
+    user = _user_or_404(user_id)
+    with _changing(user):
         if user_id == current_actor().user_id:
             raise AccessRefusedError("Change your own second factor on the page Account.")
         reset_second_factor(backend().database, user_id)
-        return f"User {user.name} sets up a new second factor at the next login. All sessions of this user have ended."
-
-    return _changed(user_id, store)
+        next_login = "sets up a new second factor at the next login"
+        flash(f"User {user.name} {next_login}. All sessions of this user have ended.", "good")
+    return _back(user_id)
 
 
 @blueprint.post("/<int:user_id>/sessions")
 @allow(Role.ADMIN, "session.end")
 def end(user_id: int) -> ResponseReturnValue:
     """End one session of a user, or all."""
+    user, session_id = _user_or_404(user_id), row_of_form("session_id")
     database, now = backend().database, authenticator().now()
-    session_id = row_of_form("session_id")
-
-    def store(user: User) -> str:
+    with _changing(user):
         if session_id is None:
             count = end_sessions(database, user_id, BY_ADMIN, now)
         else:
             count = int(end_session(database, session_id, user_id, BY_ADMIN, now))
-        return f"{plural(count, 'session')} of user {user.name} ended."
+        flash(f"{plural(count, 'session')} of user {user.name} ended.", "good")
+    return _back(user_id)
 
-    return _changed(user_id, store)
 
-
-def _changed(user_id: int, store: Callable[[User], str]) -> ResponseReturnValue:
-    """Make a change and lead back to the page of the user with a sentence about it. store returns the sentence."""
-    user = _user_or_404(user_id)
+@contextmanager
+def _changing(user: User) -> Iterator[None]:
+    """Name the user in the audit log; where the change inside is refused, show why."""
     describe(f"user {user.name}")
     try:
-        flash(store(user), "good")
+        yield
     except AccessRefusedError as error:
         flash(f"Nothing was changed. {error}", "error")
+
+
+def _back(user_id: int) -> ResponseReturnValue:
     return redirect(url_for("users.show", user_id=user_id), 303)
 
 
 def _user_or_404(user_id: int) -> User:
-    user = find_user(backend().database, user_id)
-    if user is None:
-        abort(404, f"There is no user {user_id}.")
-    return user
+    return find_user(backend().database, user_id) or abort(404, f"There is no user {user_id}.")
 
 
 def _terms(role: str, limit: float | None) -> str:
