@@ -5,7 +5,7 @@ This module must not know which orders exist already.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -16,9 +16,8 @@ from typing import Any
 from imei import ORDERABLE
 from orders import OrderStatus, Outcome
 from spreadsheets.cells import classify
-from spreadsheets.tables import find_table
+from spreadsheets.tables import rows_below_titles
 from spreadsheets.writing import CUT_MARK, EXTENDED_COLUMNS, NOT_XML, guarded
-from workbooks import Row, UnreadableFileError
 
 #: Title without blanks and points, in capitals → the name in the orders table.
 TITLES = MappingProxyType(
@@ -27,6 +26,10 @@ TITLES = MappingProxyType(
 )
 #: Columns that a file of orders must have.
 NEEDED = frozenset({"imei", "status"})
+NO_EXPORT = (
+    "The file is not an export of orders: no row has the titles SERVICE, IMEI NO. and STATUS, "
+    "as the provider's Advanced Export has."
+)
 #: Columns that are set by this program only, and not taken from a file.
 NOT_TAKEN = frozenset({"batch_id", "outcome", "error", "created_at", "updated_at", "verdict", "tags"})
 STATUSES = MappingProxyType({status.lower(): status for status in OrderStatus})
@@ -52,36 +55,17 @@ class NotUnderstoodError(ValueError):
 
 def read_orders(data: bytes | Path) -> Iterator[ImportRow]:
     """Yield each row with content below the titles. Raises UnreadableFileError for a file that is not an export."""
-    rows = find_table(data, lambda row: _is_header(row[1]))
-    if rows is None:
-        raise UnreadableFileError(
-            "The file is not an export of orders: no row has the titles SERVICE, IMEI NO. and STATUS, "
-            "as the provider's Advanced Export has."
-        )
-    return _below_titles(rows)
+    return (_row(number, cells) for number, cells in rows_below_titles(data, _columns, NO_EXPORT))
 
 
-def _below_titles(rows: Iterator[Row]) -> Iterator[ImportRow]:
-    columns: list[str] = []
-    for number, cells, _ in rows:
-        if not columns:
-            columns = _columns(cells) if _is_header(cells) else []
-        elif any(cell not in (None, "") for cell in cells):
-            yield _row(number, dict(zip(columns, cells, strict=False)))
-
-
-def _is_header(cells: Any) -> bool:
-    found = set(_columns(cells))
-    return found >= NEEDED and bool(found & {"service_name", "order_id"})
-
-
-def _columns(cells: Any) -> list[str]:
-    """Return the orders column that each cell names, "" for none; of two equal titles the first counts."""
-    names: list[str] = []
-    for cell in cells:
-        name = TITLES.get(re.sub(r"[\W_]+", "", str(cell or "")).upper(), "")
-        names.append("" if name in names else name)
-    return names
+def _columns(titles: Sequence[object]) -> dict[str, int]:
+    """Return where each orders column is, of two equal titles the first; {} where they are not those of an export."""
+    found: dict[str, int] = {}
+    for place, title in enumerate(titles):
+        name = TITLES.get(re.sub(r"[\W_]+", "", str(title or "")).upper())
+        if name:
+            found.setdefault(name, place)
+    return found if found.keys() >= NEEDED and found.keys() & {"service_name", "order_id"} else {}
 
 
 def _row(number: int, cells: dict[str, Any]) -> ImportRow:
@@ -100,7 +84,7 @@ def _values(cells: dict[str, Any]) -> dict[str, Any]:
     if outcome not in ("", Outcome.ORDERED) or (status in NO_ORDER and not dated):
         raise NotUnderstoodError(f"No order was placed for it: {plain(cells.get('status'))}.")
     for name, cell in cells.items():
-        if name and name not in NOT_TAKEN:
+        if name not in NOT_TAKEN:
             read = READERS.get(name, plain)
             value = read(cell)
             if value not in (None, ""):
@@ -153,11 +137,6 @@ def _imei(cell: object) -> str:
     raise NotUnderstoodError(f"{text[:40]!r} is not an IMEI. {found[0].note if found else ''}".strip())
 
 
-def _second_imei(cell: object) -> str:
-    """Return the text of the cell: it may be masked, and is only shown."""
-    return plain(cell)
-
-
 def _status(cell: object) -> str:
     text = plain(cell)
     return STATUSES.get(text.lower(), text)
@@ -198,12 +177,7 @@ def _moment(cell: object) -> datetime | None:
     raise NotUnderstoodError(f"{text[:40]!r} is not a date such as 2025-11-14 11:46:39.")
 
 
+#: Columns that are more than plain text. An IMEI 2 may be masked, and is only shown.
 READERS: Mapping[str, Callable[[object], Any]] = MappingProxyType(
-    {
-        "imei": _imei,
-        "imei2": _second_imei,
-        "status": _status,
-        "credits": _credits,
-        "order_date": _moment,
-    }
+    {"imei": _imei, "status": _status, "credits": _credits, "order_date": _moment}
 )

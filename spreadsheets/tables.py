@@ -1,13 +1,13 @@
-"""Find one table in a file of any kind: from bytes to rows of cells.
+"""Find one table in a file of any kind, and take its rows: from bytes to cells.
 
-The caller's test of a row decides which sheet is meant. This module must not know
-orders or IMEIs.
+The caller's test of a row decides which sheet is meant. This module must not know orders or IMEIs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from spreadsheets.delimited import DELIMITERS, Delimited, LongCellError, find_encoding
 from spreadsheets.reading import MAX_SECONDS, read_content
@@ -17,6 +17,30 @@ TOP_ROWS = 20  #: rows that may hold the titles
 
 #: Whether the cells of a row are the titles that are looked for.
 IsHeader = Callable[[Row], bool]
+#: Gets the cells of a row; returns the place of each column that they name, {} where they are not the titles.
+FindColumns = Callable[[Sequence[object]], dict[str, int]]
+
+
+def rows_below_titles(
+    data: bytes | Path, find_columns: FindColumns, missing: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield number and cells, by column, of each row with content below the titles.
+
+    Raises UnreadableFileError with the words of missing for a file without such titles.
+    """
+    rows = find_table(data, lambda row: bool(find_columns(row[1])))
+    if rows is None:
+        raise UnreadableFileError(missing)
+    return _below_titles(rows, find_columns)
+
+
+def _below_titles(rows: Iterator[Row], find_columns: FindColumns) -> Iterator[tuple[int, dict[str, Any]]]:
+    places: dict[str, int] = {}
+    for number, cells, _ in rows:
+        if not places:
+            places = find_columns(cells)
+        elif any(cell not in (None, "") for cell in cells):
+            yield number, {name: cells[at] for name, at in places.items() if at < len(cells)}
 
 
 def find_table(data: bytes | Path, is_header: IsHeader, seconds: float = MAX_SECONDS) -> Iterator[Row] | None:
@@ -53,6 +77,3 @@ def _in_text(content: bytes, is_header: IsHeader, deadline: Deadline) -> Iterato
 
 def _has_header(rows: Iterator[Row], is_header: IsHeader) -> bool:
     return any(is_header(row) for row in islice(rows, TOP_ROWS))
-
-
-__all__ = ["Row", "UnreadableFileError", "find_table"]

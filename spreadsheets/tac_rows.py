@@ -4,13 +4,12 @@ The titles are found in several spellings: TAC; brand, manufacturer or make; mod
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from spreadsheets.order_rows import plain
-from spreadsheets.tables import find_table
-from workbooks import Row, UnreadableFileError
+from spreadsheets.tables import rows_below_titles
 
 #: Column → its titles in letters and digits only, the best first.
 TITLES = {
@@ -52,22 +51,10 @@ class TacLine(NamedTuple):
 
 def read_tacs(data: bytes | Path) -> Iterator[TacLine]:
     """Yield each row with content below the titles. Raises UnreadableFileError for a file that is no list of TACs."""
-    rows = find_table(data, lambda row: bool(_columns(row[1])))
-    if rows is None:
-        raise UnreadableFileError(NO_TABLE)
-    return _below_titles(rows)
+    return (_line(number, cells) for number, cells in rows_below_titles(data, _columns, NO_TABLE))
 
 
-def _below_titles(rows: Iterator[Row]) -> Iterator[TacLine]:
-    places: dict[str, int] = {}
-    for number, cells, _ in rows:
-        if not places:
-            places = _columns(cells)
-        elif any(cell not in (None, "") for cell in cells):
-            yield _line(number, {name: cells[at] for name, at in places.items() if at < len(cells)})
-
-
-def _columns(cells: Any) -> dict[str, int]:
+def _columns(cells: Sequence[object]) -> dict[str, int]:
     """Return where each column is, or {} for a row that is not the titles."""
     words = [re.sub(r"[\W_]+", "", str(cell or "")).lower() for cell in cells]
     found = {
