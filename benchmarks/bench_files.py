@@ -14,7 +14,8 @@ import xlsxwriter
 
 from benchmarks.measuring import kilobytes, measured_apart
 from imei import check_digit_of
-from spreadsheets.reading import UnreadableFileError, read_file
+from spreadsheets import UnreadableFileError
+from spreadsheets.reading import read_file
 from spreadsheets.writing import write_xlsx
 
 ROUNDS = 5

@@ -37,32 +37,10 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeEngine
-
-__all__ = [
-    "DayStart",
-    "WordList",
-    "day_of",
-    "each_of",
-    "greatest",
-    "has_any_value",
-    "insert_rows",
-    "is_one_of",
-    "json_length",
-    "last_id",
-    "least",
-    "newest_number",
-    "place_in",
-    "skip_ids",
-    "sql",
-    "total",
-    "unindexed",
-    "upsert",
-]
 
 EACH = re.compile(r"\beach\((:\w+|\w+\.\w+) AS (\w+)\)")
 IN_INDEX = re.compile(r"\bin_index\((\w+), (\w+), (:\w+|each\(:\w+ AS \w+\))\)")
@@ -72,6 +50,8 @@ JSON_LIST = re.compile(r"\bjson_list\(([\w.]+)\)")
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 #: Rows that one INSERT takes at most: SQLite compiles each bound value, PostgreSQL begins and plans each statement.
 ROWS_AT_ONCE = {SQLITE: 200, POSTGRESQL: 2000}
+#: INSERT … ON CONFLICT, as both databases write it.
+upsert = postgresql.insert
 #: How each database keeps the last id of a table.
 LAST_IDS = {
     SQLITE: "SELECT seq FROM sqlite_sequence WHERE name = '{}'",

@@ -1,19 +1,10 @@
 """Files in and files out: find the IMEIs in uploads and pastes, and write exports."""
 
 from spreadsheets.delimited import Delimited
+from spreadsheets.intake import Choice, Intake
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.parsed import DamagedParseError, Parsed, parsed_list
-from spreadsheets.reading import (
-    OPEN_QUOTE,
-    THOUSANDS,
-    Choice,
-    Intake,
-    UnreadableFileError,
-    parse_file,
-    parse_text,
-    read_file,
-    read_text,
-)
+from spreadsheets.reading import OPEN_QUOTE, THOUSANDS, parse_file, parse_text, read_file, read_text
 from spreadsheets.sheet_rows import SHEET_COLUMNS, TONES, PhoneResult, added_rows
 from spreadsheets.sheet_tables import TableForm, append_cells
 from spreadsheets.sheet_text import TextForm, append_fields
@@ -30,3 +21,4 @@ from spreadsheets.writing import (
     write_tables,
     write_xlsx,
 )
+from workbooks import UnreadableFileError

@@ -22,12 +22,7 @@ from spreadsheets.intake import (
     FIND_IT,
     NOT_TAKEN,
     Choice,
-    Column,
     Intake,
-    Ready,
-    Rejected,
-    Repeated,
-    Rows,
     SheetSummary,
     long_numbers,
     second_columns,
@@ -35,24 +30,6 @@ from spreadsheets.intake import (
 from spreadsheets.parsed import Parsed
 from spreadsheets.values import ColumnReader
 from workbooks import Deadline, FileKind, Row, UnreadableFileError, Workbook, Worksheet, find_kind
-
-__all__ = [
-    "ALL_COLUMNS",
-    "Choice",
-    "Column",
-    "FileKind",
-    "Intake",
-    "Ready",
-    "Rejected",
-    "Repeated",
-    "Rows",
-    "SheetSummary",
-    "UnreadableFileError",
-    "parse_file",
-    "parse_text",
-    "read_file",
-    "read_text",
-]
 
 MAX_BYTES = 25 * 1024 * 1024
 MAX_SECONDS = 30.0

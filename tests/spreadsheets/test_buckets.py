@@ -16,8 +16,10 @@ from sample_files import (
 from workbook_reader import read_in_this_process
 
 from imei import Kind
+from spreadsheets import Choice, Intake
 from spreadsheets.cells import classify
-from spreadsheets.reading import ALL_COLUMNS, Choice, Intake, read_file, read_text
+from spreadsheets.intake import ALL_COLUMNS
+from spreadsheets.reading import read_file, read_text
 
 
 def accounted(intake: Intake) -> list[int]:

@@ -9,7 +9,8 @@ from sample_files import (
 )
 
 from imei import Kind
-from spreadsheets.reading import Choice, UnreadableFileError, read_file, read_text
+from spreadsheets import Choice, UnreadableFileError
+from spreadsheets.reading import read_file, read_text
 
 
 def test_names_only_break_ties_between_columns_of_imeis() -> None:

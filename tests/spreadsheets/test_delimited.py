@@ -9,8 +9,9 @@ from sample_files import (
     imeis,
 )
 
+from spreadsheets import UnreadableFileError
 from spreadsheets import delimited as spreadsheets_csv
-from spreadsheets.reading import UnreadableFileError, read_file
+from spreadsheets.reading import read_file
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

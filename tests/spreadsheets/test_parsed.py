@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from sample_files import imei, imeis, text_workbook, workbook, wrong
 
-from spreadsheets import reading
+from spreadsheets import UnreadableFileError, reading
 from spreadsheets.intake import Choice, Intake
 from spreadsheets.parsed import DamagedParseError, Parsed, parsed_list
-from spreadsheets.reading import UnreadableFileError, parse_file, parse_text, read_file
+from spreadsheets.reading import parse_file, parse_text, read_file
 from workbooks import Row, Workbook, Worksheet
 
 CASES = sorted((Path(__file__).parents[1] / "cases" / "uploads").iterdir())

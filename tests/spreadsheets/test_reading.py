@@ -13,7 +13,9 @@ from sample_files import (
 )
 
 from imei import Kind
-from spreadsheets.reading import ALL_COLUMNS, Choice, UnreadableFileError, read_file, read_text
+from spreadsheets import Choice, UnreadableFileError
+from spreadsheets.intake import ALL_COLUMNS
+from spreadsheets.reading import read_file, read_text
 
 
 def test_a_list_of_one_column_is_taken_in_order() -> None:

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from sample_files import imei, text_workbook, workbook, wrong
 from workbook_reader import read_in_this_process
 
+from spreadsheets import Choice, Intake, UnreadableFileError
 from spreadsheets.cells import classify
-from spreadsheets.reading import ALL_COLUMNS, Choice, Intake, UnreadableFileError, read_file, read_text
+from spreadsheets.intake import ALL_COLUMNS
+from spreadsheets.reading import read_file, read_text
 
 good = st.integers(1, 60).map(imei)
 other = st.integers(70, 90).map(imei)

@@ -10,8 +10,9 @@ from sample_files import (
 )
 
 from imei import Kind
+from spreadsheets import Choice
 from spreadsheets.cells import BESIDE
-from spreadsheets.reading import Choice, read_file, read_text
+from spreadsheets.reading import read_file, read_text
 
 
 def test_memory_grows_by_few_bytes_an_imei() -> None:

@@ -27,10 +27,11 @@ from devices.states import BlacklistState, FmiState, SimState, blacklist_state, 
 from gsm_fusion_client import GSMFusionAPIError
 from imei import ORDERABLE, is_valid
 from orders import Chunk, Item, Outcome, PlacedOrder, PlacementAnswer
+from spreadsheets import UnreadableFileError
 from spreadsheets.cells import classify
 from spreadsheets.delimited import Delimited
 from spreadsheets.intake import ALL_COLUMNS, Intake
-from spreadsheets.reading import UnreadableFileError, read_file
+from spreadsheets.reading import read_file
 from submission.judging import AllOrdered, judge, judge_by_name, judge_error, outcomes_of
 from workbooks.guarded import Workbook
 from workbooks.kinds import Deadline, FileKind, find_kind

@@ -5,8 +5,9 @@ import struct
 import pytest
 from read_tables import FIVE, FORMULA_XLS, bent
 
+from spreadsheets import Choice
 from spreadsheets.cells import NO_VALUE
-from spreadsheets.reading import Choice, read_file
+from spreadsheets.reading import read_file
 from workbooks.biff import read_marks
 
 

@@ -17,10 +17,11 @@ from sample_files import (
     workbook,
 )
 
+from spreadsheets import Choice, UnreadableFileError
 from spreadsheets import reading as spreadsheets
 from spreadsheets.cells import NO_VALUE
 from spreadsheets.intake import ALL_COLUMNS
-from spreadsheets.reading import Choice, UnreadableFileError, read_file
+from spreadsheets.reading import read_file
 
 
 def test_a_workbook_with_text_and_number_cells_is_taken_exactly() -> None:
