@@ -7,10 +7,11 @@ from threading import Event
 from types import SimpleNamespace
 
 import pytest
-from audited_orders import COUNT, audited, client_of, forget, place
+from audited_orders import COUNT, audited, forget, place
 from click.testing import Result
 from flask import Flask
 from handed_over import let_calls_start
+from pending_orders import client_of
 from simulated_provider import SERVICE, Simulator, imeis, judge, system
 from stored_orders import all_orders
 

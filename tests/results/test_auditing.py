@@ -6,8 +6,9 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from audited_orders import COUNT, audited, audited_with, client_of, counts, place, read_balance
+from audited_orders import COUNT, audited, audited_with, counts, place, read_balance
 from handmade_calls import one
+from pending_orders import client_of
 from simulated_provider import Simulator, imeis
 from sqlalchemy import update
 from waiting import wait_until

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from audited_orders import COUNT, Banker, audited, client_of, counts, forget, place, restored
+from audited_orders import COUNT, Banker, audited, counts, forget, place, restored
+from pending_orders import client_of
 from simulated_provider import SERVICE, Simulator, imeis, judge, system
 from sqlalchemy import update
 

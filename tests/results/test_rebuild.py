@@ -3,7 +3,8 @@
 import time
 from pathlib import Path
 
-from audited_orders import COUNT, audited, client_of, forget, place, restored
+from audited_orders import COUNT, audited, forget, place, restored
+from pending_orders import client_of
 from simulated_provider import SERVICE, Simulator, imeis, judge, system
 from stored_orders import all_orders
 

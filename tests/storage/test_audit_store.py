@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from audited_orders import audited, audited_with, client_of, forget, place, read_balance, restored
+from audited_orders import audited, audited_with, forget, place, read_balance, restored
+from pending_orders import client_of
 from simulated_provider import SERVICE, Simulator, imeis
 from sqlalchemy import update
 

@@ -1,16 +1,16 @@
 """Orders of a simulated provider and of our records, and the audit of both."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 
-from simulated_provider import SERVICE, Simulator, imeis, system
+import pending_orders
+from pending_orders import client_of
+from simulated_provider import Simulator
 from sqlalchemy import delete
-from stored_orders import all_orders
 
 from database import IMEIDatabase
-from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
+from gsm_fusion_client import GSMFusionClient, NotSentError
 from orders import Account, IMEIOrder
 from results.auditing import run_audit
 from results.comparison import AuditReport
@@ -21,21 +21,11 @@ from storage import balance_store
 COUNT = 30
 
 
-@contextmanager
-def client_of(simulator: Simulator) -> Iterator[GSMFusionClient]:
-    with GSMFusionClient(
-        "DEMO-KEY", "demo", 5, options=ClientOptions(simulator.base_url, sleep=lambda _: None)
-    ) as client:
-        yield client
-
-
 def place(simulator: Simulator, database: IMEIDatabase, count: int = COUNT) -> list[str]:
     """That many orders by a batch; returns their ids, oldest first."""
     with client_of(simulator) as client:
         database.store_services(client.get_imei_services(), time.time())
-    with system(simulator, database, in_use=False) as running:
-        running.submit_batch(imeis(count), SERVICE)
-    return sorted(row["order_id"] for row in all_orders(database))
+    return pending_orders.place(simulator, database, count)
 
 
 def audited(simulator: Simulator, database: IMEIDatabase, since: datetime | None = None) -> AuditReport:
