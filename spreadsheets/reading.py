@@ -55,12 +55,12 @@ def read_file(
     return parse_file(data, choice, limit, seconds).intake(choice, limit)
 
 
-def read_text(text: str, choice: Choice = FIND_IT, limit: int = 100_000, seconds: float = MAX_SECONDS) -> Intake:
+def read_text(text: str, choice: Choice = FIND_IT, limit: int = 100_000) -> Intake:
     """Return what pasted text holds: a list in any shape, or a table copied from a sheet. Raises UnreadableFileError.
 
-    limit: the most IMEIs; seconds: the longest time.
+    limit: the most IMEIs.
     """
-    return parse_text(text, choice, limit, seconds).intake(choice, limit)
+    return parse_text(text, choice, limit).intake(choice, limit)
 
 
 def parse_file(
@@ -75,13 +75,13 @@ def parse_file(
     return _parse_delimited(content, kind, choice, _most_rows(limit), deadline)
 
 
-def parse_text(text: str, choice: Choice = FIND_IT, limit: int = 100_000, seconds: float = MAX_SECONDS) -> Parsed:
+def parse_text(text: str, choice: Choice = FIND_IT, limit: int = 100_000) -> Parsed:
     """Return what pasted text holds, before it is decided which values are taken. Raises UnreadableFileError."""
     if not text.strip():
         raise UnreadableFileError("Nothing was pasted: paste one IMEI a line.")
     content = read_content(text.encode("utf-8", "replace"))
     chosen = replace(choice, encoding="utf-8")
-    return _parse_delimited(content, FileKind.TEXT, chosen, _most_rows(limit), Deadline(seconds))
+    return _parse_delimited(content, FileKind.TEXT, chosen, _most_rows(limit), Deadline(MAX_SECONDS))
 
 
 def read_content(data: bytes | Path) -> bytes:

@@ -43,12 +43,12 @@ def _below_titles(rows: Iterator[Row], find_columns: FindColumns) -> Iterator[tu
             yield number, {name: cells[at] for name, at in places.items() if at < len(cells)}
 
 
-def find_table(data: bytes | Path, is_header: IsHeader, seconds: float = MAX_SECONDS) -> Iterator[Row] | None:
+def find_table(data: bytes | Path, is_header: IsHeader) -> Iterator[Row] | None:
     """Return the rows of the first table with the titles near its top, including the titles; None without one.
 
     Raises UnreadableFileError, also while the rows are taken.
     """
-    deadline = Deadline(seconds)
+    deadline = Deadline(MAX_SECONDS)
     content = read_content(data)
     kind = find_kind(content)
     if kind is not FileKind.CSV:

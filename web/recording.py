@@ -126,9 +126,9 @@ def init_recording(app: Flask, database: IMEIDatabase) -> None:
     message_flashed.connect(_note_error, app)
 
 
-def record_now(connection: Transaction, subject: str = "", **detail: object) -> None:
+def record_now(connection: Transaction, **detail: object) -> None:
     """Write the entry of this request in the transaction of what it does, instead of after the answer."""
-    g.recorded = append(connection, _entry(_action(), subject or _subject(), detail))
+    g.recorded = append(connection, _entry(_action(), _subject(), detail))
 
 
 def _note_error(_app: Flask, message: str, category: str) -> None:
