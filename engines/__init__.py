@@ -10,6 +10,7 @@ from engines.errors import (
 )
 from engines.opening import Engines, is_address, open_engines
 from engines.postgresql_copies import NOT_INSTALLED, is_installed
+from engines.postgresql_server import PostgreSQLServer
 from engines.sqlite_engine import BUSY_TIMEOUT_MS, SAFE_WAL_VERSION, SQLiteEngine
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "DatabaseUnavailableError",
     "Direct",
     "Engines",
+    "PostgreSQLServer",
     "SQLiteEngine",
     "UnusableDatabaseError",
     "is_address",

@@ -21,7 +21,7 @@ from engines import postgresql_server, sqlite_engine
 class CompiledTemplates(FileSystemBytecodeCache):
     """The code of each template by its name and source, in memory, and in a folder for the other processes."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str | None) -> None:
         super().__init__(folder)
         self._codes: dict[tuple[str, str], CodeType] = {}
 
@@ -127,10 +127,10 @@ class SharedDialect:
         return made
 
 
-def compile_once(templates: str) -> None:
+def compile_once(templates: str | None) -> None:
     """Let all apps and databases that this process opens from now on share what they compile.
 
-    templates: a folder for the code of templates, which other processes may use as well.
+    templates: a folder for the code of templates, which other processes may use as well; None: that of Jinja.
     """
     compiled = CompiledTemplates(templates)
 

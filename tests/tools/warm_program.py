@@ -3,6 +3,7 @@
 An app has 210 rules: each process took a third of a second to parse them again, and more for an empty database.
 """
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from compiled_once import compile_once
 from settings import Settings
 from web_app import create_app
 
-compile_once()
+compile_once(os.environ.get("TEST_TEMPLATES"))
 with tempfile.TemporaryDirectory() as folder:
     app = create_app(Settings(data_dir=Path(folder), password_memory=8))
     app.extensions["database"].close()
