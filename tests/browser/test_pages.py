@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
+from axe_walk import PHONE, AxeWalk
 from kinds_of_addresses import Kinds
 from live_site import QUICK, SERVICE, Site, Visitor, made_up_imeis
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import Page, expect
 from waiting import wait_until
 
 from database import IMEIDatabase
@@ -150,31 +151,6 @@ def test_every_page_of_the_app_is_among_those_that_are_looked_at(
     assert every - looked_at - operations == NO_PAGES
 
 
-DESK: ViewportSize = {"width": 1280, "height": 720}
-PHONE: ViewportSize = {"width": 390, "height": 844}
-#: It reports violations only, and no rule needs what it would load beforehand.
-ONLY = {"resultTypes": ["violations"], "preload": False}
-#: What axe checks: the names that a small window may hide, then all its rules, then the one that colours can break.
-#: The script of the first is on the page for the others.
-CHECKS: tuple[tuple[Literal["light", "dark"], ViewportSize, Axe, dict[str, Any]], ...] = (
-    ("light", PHONE, Axe(), {"runOnly": {"type": "tag", "values": ["cat.name-role-value"]}, **ONLY}),
-    ("light", DESK, Axe("null"), ONLY),
-    ("dark", DESK, Axe("null"), {"runOnly": {"type": "rule", "values": ["color-contrast"]}, **ONLY}),
-)
-#: Of the rows that differ in words and numbers only, leave the first: axe would take seconds for a hundred of them.
-LEAVE_ONE_OF_A_KIND = """() => {
-    for (const list of document.querySelectorAll("tbody, ul, ol")) {
-        const kinds = new Set();
-        for (const row of [...list.children]) {
-            const bare = row.outerHTML.replace(/>[^<]+</g, "><").replace(/\\d+/g, "1");
-            const kind = bare.replace(/ (title|href|value|aria-label|datetime|data-[\\w-]+)="[^"]+"/g, " $1");
-            if (kinds.has(kind)) row.remove();
-            kinds.add(kind);
-        }
-    }
-}"""
-
-
 def each_page(
     visitor: Visitor, filled: Filled, show: Callable[[Page, str], object] = Page.goto, **options: Any
 ) -> Iterator[tuple[str, Page]]:
@@ -195,16 +171,6 @@ def each_page(
         yield path, page
 
 
-def violations(page: Page) -> Iterator[str]:
-    """Return what axe finds on a page."""
-    for scheme, size, axe, rules in CHECKS:
-        page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size(size)
-        for violation in axe.run(page, options=rules).response["violations"]:
-            words = f"{scheme}, {size['width']}: {violation['id']}"
-            yield from (f"{words}: {node['html'][:200]}" for node in violation["nodes"])
-
-
 def too_wide(page: Page) -> list[str]:
     """Return how wide a page is that a phone must scroll sideways."""
     width = page.evaluate("document.documentElement.scrollWidth")
@@ -213,12 +179,10 @@ def too_wide(page: Page) -> list[str]:
 
 def test_axe_finds_nothing_on_any_page_and_none_scrolls_sideways_on_a_phone(visitor: Visitor, filled: Filled) -> None:
     """Each page is loaded once: scheme and size change in place."""
-    wrong = []
-    for path, page in each_page(visitor, filled, viewport=DESK):
-        page.set_viewport_size(PHONE)
-        wrong += [f"{path} {found}" for found in too_wide(page)]
-        page.evaluate(LEAVE_ONE_OF_A_KIND)
-        wrong += [f"{path}, {found}" for found in violations(page)]
+    wrong, axe = list[str](), AxeWalk()
+    visitor.scripts.append(AXE_SCRIPT)
+    for path, page in each_page(visitor, filled, viewport=PHONE):
+        wrong += [f"{path} {found}" for found in (*too_wide(page), *axe.violations(page))]
     assert wrong == []
 
 

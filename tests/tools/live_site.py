@@ -181,12 +181,14 @@ class Visitor:
         self.contexts: list[BrowserContext] = []
         self.complaints: list[str] = []
         self.expected: tuple[str, ...] = ()  #: parts of complaints that the test expects
+        self.scripts = [REPORT_VIOLATIONS]  #: each page of a window that is opened runs them before its own
 
     def window(self, **options: Any) -> BrowserContext:
         """Open a window with its own cookies."""
         context = self.browser.new_context(base_url=self.url, reduced_motion="reduce", **options)
         context.set_default_timeout(PATIENCE * 1000)
-        context.add_init_script(REPORT_VIOLATIONS)
+        for script in self.scripts:
+            context.add_init_script(script)
         context.on("page", self._listen)
         self.contexts.append(context)
         return context
