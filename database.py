@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -95,6 +96,7 @@ class IMEIDatabase:
         one. A file has its own. even_if_moved: only to look at a database that was moved to another place, or to move
         it back. Raises OSError, UnusableDatabaseError or SQLAlchemyError.
         """
+        self._shared = threading.local()  # the connection of the snapshot that the reads of a thread share
         self.engines: Engines = open_engines(place)
         self.engines.migrate(revisions(self.dialect), _upgrade)
         self.folder = self.path.parent if self.is_file else folder or Path()
@@ -151,10 +153,29 @@ class IMEIDatabase:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a connection on one consistent snapshot."""
+        """Open a connection on one consistent snapshot: that of this thread's snapshot(), else a new one."""
+        shared: Connection | None = getattr(self._shared, "connection", None)
+        if shared is not None:
+            yield shared
+            return
         self.engines.check()
         with self.engines.readers.begin() as connection:
             yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a connection that every read() of this thread shares meanwhile: one moment for a whole page.
+
+        On a server, to begin and end a transaction for each look takes as long as a small query. What is written
+        meanwhile is not seen, so only what reads belongs inside, and nothing that waits.
+        """
+        with self.read() as connection:
+            before = getattr(self._shared, "connection", None)
+            self._shared.connection = connection
+            try:
+                yield connection
+            finally:
+                self._shared.connection = before
 
     @contextmanager
     def write(self, is_hurried: bool = False) -> Iterator[Connection]:

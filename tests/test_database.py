@@ -33,6 +33,31 @@ def test_a_known_order_id_is_not_stored_twice(database: IMEIDatabase) -> None:
     assert database.count_orders() == 1
 
 
+def test_reads_inside_a_snapshot_share_it_and_see_nothing_newer(database: IMEIDatabase) -> None:
+    """One page: what another request stores meanwhile is in none of its parts."""
+    with database.snapshot() as connection:
+        assert database.count_orders() == 0
+        writer = threading.Thread(target=database.insert_order, args=(ORDER,))
+        writer.start()
+        writer.join()
+        with database.read() as inner, database.snapshot() as nested:
+            assert inner is nested is connection
+        assert database.count_orders() == 0
+    assert database.count_orders() == 1
+
+
+def test_a_snapshot_belongs_to_one_thread_and_ends_with_an_exception(database: IMEIDatabase) -> None:
+    found: list[int] = []
+    with pytest.raises(ZeroDivisionError), database.snapshot():
+        database.insert_order(ORDER)
+        other = threading.Thread(target=lambda: found.append(database.count_orders()))
+        other.start()
+        other.join()
+        raise ZeroDivisionError
+    assert found == [1]
+    assert database.count_orders() == 1
+
+
 def test_orders_are_found_by_imei_newest_first(database: IMEIDatabase) -> None:
     for number in range(3):
         database.insert_order({**ORDER, "order_id": f"1500000{number}"})

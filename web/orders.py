@@ -56,8 +56,15 @@ NOTHING = Listed([], Count(0, is_all=True), Sort.NEWEST, frozenset())
 @allow(Role.VIEWER)
 def history() -> ResponseReturnValue:
     """Show the orders that match the filter, newest first or in the order of ?sort=."""
-    wanted, before, database = asked(selectable=True), request.args.get("before", ""), backend().database
-    sort = request.args.get("sort", Sort.NEWEST, type=Sort)
+    wanted, before = asked(selectable=True), request.args.get("before", "")
+    with backend().database.snapshot():
+        page = _history_page(wanted, before)
+    return page, 400 if wanted.objections else 200
+
+
+def _history_page(wanted: Asked, before: str) -> str:
+    """Return the page of the orders of a filter that follow a key."""
+    database, sort = backend().database, request.args.get("sort", Sort.NEWEST, type=Sort)
     listed = NOTHING if wanted.objections else order_pages.listed(database, wanted.chosen, sort, before, PAGE + 1)
     columns, arguments = shown_columns(OrderTable.HISTORY), wanted.arguments
 
@@ -68,7 +75,7 @@ def history() -> ResponseReturnValue:
         services = order_queries.ordered_services(connection)
         mismatched, total = order_filters.mismatched_count(connection), count_orders(connection)
     following = order_pages.key(listed.orders[PAGE - 1], listed.sort) if len(listed.orders) > PAGE else None
-    page = render_template(
+    return render_template(
         "history.html",
         asked=wanted,
         arguments=arguments,
@@ -87,7 +94,6 @@ def history() -> ResponseReturnValue:
         mismatched=mismatched,
         sync=_sync_state(),
     )
-    return page, 400 if wanted.objections else 200
 
 
 @blueprint.get("/history/rows")

@@ -1,7 +1,8 @@
 """The table of results by model, carrier, SIM lock and more: as a page with links into the history, and as files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from urllib.parse import urlencode
 
@@ -54,8 +55,13 @@ class AskedTable:
 @allow(Role.VIEWER)
 def page() -> ResponseReturnValue:
     """Show how many results say what."""
-    asked = _asked()
+    with backend().database.snapshot():
+        return _page()
+
+
+def _page() -> str:
     months = order_reports.months(backend().database)
+    asked = _asked(months)
     table = _table(asked, ON_PAGE)
     return render_template(
         "pivot.html",
@@ -74,7 +80,7 @@ def page() -> ResponseReturnValue:
 @allow(Role.VIEWER, "export")
 def as_csv() -> Response:
     """Download the table as CSV, with all lines."""
-    asked = _asked()
+    asked = _asked(order_reports.months(backend().database))
     table = _table(asked, IN_FILE)
     return csv_download(_rows(asked.layout, table), _columns(asked.layout, table), _file_name(asked, "csv"))
 
@@ -83,14 +89,14 @@ def as_csv() -> Response:
 @allow(Role.VIEWER, "export")
 def as_xlsx() -> ResponseReturnValue:
     """Download the table as a workbook, with all lines."""
-    asked = _asked()
+    asked = _asked(order_reports.months(backend().database))
     table = _table(asked, IN_FILE)
     rows = list(_rows(asked.layout, table))
     return xlsx_download(rows, _columns(asked.layout, table), _file_name(asked, "xlsx"), len(rows))
 
 
-def _asked() -> AskedTable:
-    """Return what the URL asks for. Answers 400 with the reason for what is not valid."""
+def _asked(months: Sequence[date]) -> AskedTable:
+    """Return what the URL asks for. Answers 400 with the reason for what is not valid. months: those with orders."""
     given = request.args
     layout = Layout(given.get("rows", "model"), given.get("then", "carrier"), given.get("columns", "simlock"))
     for name in layout.fields:
@@ -100,7 +106,7 @@ def _asked() -> AskedTable:
         abort(400, "Choose different fields for lines and columns.")
     if not result_count_store.can_combine(_stored(layout)):
         abort(400, "Model and carrier together can be combined with the SIM lock only.")
-    period = asked_period(order_reports.months(backend().database), utc_now().date())
+    period = asked_period(months, utc_now().date())
     return AskedTable(layout, period, batch_of_url(), given.get("customer", ""))
 
 
