@@ -103,7 +103,7 @@ def order_sums(connection: Connection, batch_ids: Sequence[int]) -> dict[int, Or
     that are newer than the mark.
     """
     found = dict.fromkeys(batch_ids, OrderSums())
-    for batch_id, *sums in connection.execute(_order_sums(), {"ids": list(batch_ids)}) if batch_ids else ():
+    for batch_id, *sums in connection.execute(_order_sums(), {"ids": list(batch_ids)}).all() if batch_ids else ():
         found[batch_id] = OrderSums(*map(add, found[batch_id], sums))
     return found
 
@@ -163,7 +163,7 @@ def _completed() -> ColumnElement[bool]:
 
 def _grouped(connection: Connection, query: Select[Any], ids: Sequence[int]) -> dict[int, dict[str, int]]:
     found: dict[int, dict[str, int]] = {}
-    for batch_id, name, count in connection.execute(query, {"ids": ids}) if ids else ():
+    for batch_id, name, count in connection.execute(query, {"ids": ids}).all() if ids else ():
         found.setdefault(batch_id, {})[name] = count
     return found
 

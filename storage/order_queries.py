@@ -73,7 +73,7 @@ def _order_counts(connection: Connection, column: str) -> dict[str, int]:
     added = sums()
     count = func.total(added.c.orders)
     query = select(added.c[column], count).group_by(added.c[column]).having(count > 0)
-    return {name: int(found) for name, found in connection.execute(query)}
+    return {name: int(found) for name, found in connection.execute(query).all()}
 
 
 def daily(database: IMEIDatabase, days: int = 14) -> list[Day]:
@@ -84,7 +84,7 @@ def daily(database: IMEIDatabase, days: int = 14) -> list[Day]:
     query = query.where(added.c.day >= first.isoformat()).group_by(added.c.day, added.c.verdict)
     counts, spent = defaultdict[str, Counter[str]](Counter), Counter[str]()
     with database.read() as connection:
-        for day, verdict, count, amount in connection.execute(query):
+        for day, verdict, count, amount in connection.execute(query).all():
             counts[day][verdict] += int(count)
             spent[day] += amount
     wanted = [(one, one.isoformat()) for one in (first + timedelta(days=i) for i in range(days))]
@@ -115,8 +115,9 @@ def filter_values(database: IMEIDatabase) -> dict[str, dict[str, int]]:
     Orders of one value are counted to order_wordings.COUNTED.
     """
     with database.read() as connection:
-        found = {name: dict(order_wordings.suggestions(connection, name)) for name in order_wordings.NAMES}
-        found |= {name: order_wordings.finding_counts(connection, name) for name in order_wordings.FINDINGS}
+        counted = order_wordings.suggestions(connection)
+        found = {name: dict(counted[name]) for name in order_wordings.NAMES}
+        found |= {name: order_wordings.finding_counts(name, counted[name]) for name in order_wordings.FINDINGS}
         return found | {"verdict": counts_of(_order_counts(connection, "verdict")).by_word()}
 
 
@@ -142,7 +143,7 @@ def previous_prices(database: IMEIDatabase) -> dict[str, float]:
 
 def ordered_services(connection: Connection) -> list[tuple[str, str]]:
     """(service id, name) of every service that has orders, by name, for filters."""
-    found = [(row[0], row[1] or row[0]) for row in connection.execute(_ordered_services())]
+    found = [(row[0], row[1] or row[0]) for row in connection.execute(_ordered_services()).all()]
     return sorted(found, key=lambda service: service[1])
 
 
@@ -187,7 +188,7 @@ def orders_of_rows(database: IMEIDatabase, rows: Sequence[int]) -> list[Order]:
 
 def _orders(database: IMEIDatabase, query: Select[Any]) -> list[Order]:
     with database.read() as connection:
-        return [Order.from_row(row) for row in connection.execute(query)]
+        return [Order.from_row(row) for row in connection.execute(query).all()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,7 @@ def named(search: str) -> Iterator[ColumnElement[bool]]:
 
 def people_who_ordered(connection: Connection) -> list[str]:
     """Return the names of users and tokens that ordered a batch, by name, for filters."""
-    return sorted(filter(None, connection.execute(distinct_words(batches.c.ordered_by)).scalars()))
+    return sorted(filter(None, connection.execute(distinct_words(batches.c.ordered_by)).scalars().all()))
 
 
 def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderedItem]:

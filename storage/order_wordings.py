@@ -4,13 +4,13 @@ Providers write On, Enabled, Yes or Lost Mode for ON; "verizon" is in "US Verizo
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, func, select
+from sqlalchemy import Column, CompoundSelect, Connection, Select, func, literal_column, select, union_all
 
 from devices import SimState, blacklist_state, fmi_state, sim_state
 from schema import orders
@@ -36,20 +36,26 @@ def wordings(connection: Connection, name: str, wanted: str) -> list[str]:
     means = _names(wanted) if name in NAMES else _is_finding(name, wanted)
     if means is None:
         return [wanted]
-    words = connection.execute(stored_words(name)).scalars()
+    words = connection.execute(stored_words(name)).scalars().all()
     return [word for word in words if word and means(word)] or [wanted]
 
 
-def suggestions(connection: Connection, name: str) -> list[tuple[str, int]]:
-    """(value, orders) of the stored values of an indexed column, the commonest first; orders are counted to COUNTED."""
-    found = [(row.word, int(row.orders)) for row in connection.execute(_counted_words(name)) if row.word]
-    return sorted(found, key=lambda pair: (-pair[1], pair[0].casefold()))
+def suggestions(connection: Connection, names: tuple[str, ...] = MEANT) -> dict[str, list[tuple[str, int]]]:
+    """Return for each of these indexed columns (value, orders) of its stored values, the commonest first.
+
+    Orders are counted to COUNTED. One statement: five would take longer to begin than to answer.
+    """
+    found: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
+    for name, word, count in connection.execute(_counted_words(names)).all():
+        if word:
+            found[name].append((word, int(count)))
+    return {name: sorted(pairs, key=lambda pair: (-pair[1], pair[0].casefold())) for name, pairs in found.items()}
 
 
-def finding_counts(connection: Connection, name: str) -> dict[str, int]:
-    """Return the orders of each finding of a column of FINDINGS; each wording is counted up to COUNTED."""
+def finding_counts(name: str, counted: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Return the orders of each finding, from the counted wordings of a column of FINDINGS."""
     found: dict[str, int] = {}
-    for word, count in suggestions(connection, name):
+    for word, count in counted:
         state = FINDINGS[name](word)
         found[state] = found.get(state, 0) + count
     return found
@@ -63,19 +69,23 @@ def stored_words(name: str) -> Select[Any]:
 @cache  # a query is slower to put together than to answer
 def distinct_words(column: Column[Any]) -> Select[Any]:
     """The different values of an indexed column, by one look into the index for each."""
-    first = select(func.min(column).label("word")).where(column > "").cte("stored", recursive=True)
+    first = select(func.min(column).label("word")).where(column > "").cte(f"stored_{column.name}", recursive=True)
     after = select(func.min(column)).where(column > first.c.word).scalar_subquery()
     words = first.union_all(select(after).where(first.c.word.is_not(None)))
     return select(words.c.word).limit(MOST_WORDINGS)
 
 
 @cache
-def _counted_words(name: str) -> Select[Any]:
-    """The different values of an indexed column, each with its orders up to COUNTED."""
+def _counted_words(names: tuple[str, ...]) -> CompoundSelect[Any]:
+    """The name of each indexed column with its different values, each of them with its orders up to COUNTED."""
+    return union_all(*map(_counted_words_of, names))
+
+
+def _counted_words_of(name: str) -> Select[Any]:
     words = stored_words(name).subquery()
     few = select(orders.c.id).where(orders.c[name] == words.c.word).limit(COUNTED).correlate(words).subquery()
     counted = select(func.count()).select_from(few).correlate(words).scalar_subquery()
-    return select(words.c.word, counted.label("orders"))
+    return select(literal_column(f"'{name}'"), words.c.word, counted)
 
 
 def read_finding(name: str, text: str) -> str:

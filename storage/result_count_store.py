@@ -87,7 +87,7 @@ def count(database: IMEIDatabase, fields: Sequence[str], chosen: Chosen) -> Coun
     found: Counts = Counter()
     with database.read() as connection:
         writings = writings_of(connection, chosen.customer) if chosen.customer else []
-        for *values, orders in connection.execute(union_all(*_parts(fields, chosen, writings))):
+        for *values, orders in connection.execute(union_all(*_parts(fields, chosen, writings))).all():
             found[tuple(values)] += orders
     return Counter({values: orders for values, orders in found.items() if orders})
 

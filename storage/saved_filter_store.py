@@ -34,7 +34,7 @@ def filters_of(database: IMEIDatabase, person: str) -> list[SavedFilter]:
     """Return the filters that a person sees: their own and the shared ones, by name."""
     query = _saved().where(or_(COLUMNS.person == person, COLUMNS.is_shared))
     with database.read() as connection:
-        found = [SavedFilter.from_row(row) for row in connection.execute(query)]
+        found = [SavedFilter.from_row(row) for row in connection.execute(query).all()]
     return sorted(found, key=lambda one: (one.name.casefold(), one.filter_id))
 
 

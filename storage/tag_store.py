@@ -187,7 +187,9 @@ def batches_alone_with(connection: Connection, word: str) -> Sequence[int]:
 
 def known_tags(connection: Connection, most: int) -> list[Tag]:
     """Return the first tags by name, with the number of their batches and orders."""
-    return [Tag(word, int(batches), int(orders)) for word, batches, orders in connection.execute(_known_tags(most))]
+    return [
+        Tag(word, int(batches), int(orders)) for word, batches, orders in connection.execute(_known_tags(most)).all()
+    ]
 
 
 @cache  # the statement is slower to put together than to run

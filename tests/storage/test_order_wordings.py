@@ -83,5 +83,11 @@ def test_blacklisted_is_found_in_every_wording(database: IMEIDatabase) -> None:
     assert found("Clean") == ["CLEAN", "Clean", "Not blacklisted"]
     assert found("Blacklisted") == ["Blacklisted", "Reported stolen"]
     with database.read() as connection:
-        assert order_wordings.finding_counts(connection, "blacklist") == {"Clean": 3, "Blacklisted": 2, "Unknown": 1}
-        assert order_wordings.suggestions(connection, "blacklist")[0][1] == 1
+        counted = order_wordings.suggestions(connection)
+    assert order_wordings.finding_counts("blacklist", counted["blacklist"]) == {
+        "Clean": 3,
+        "Blacklisted": 2,
+        "Unknown": 1,
+    }
+    assert counted["blacklist"][0][1] == 1
+    assert counted["carrier"] == []
