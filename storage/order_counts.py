@@ -44,19 +44,28 @@ class Count:
 def counted(database: IMEIDatabase, chosen: OrderFilter) -> Count:
     """Return how many orders fit, for a page, in a time that does not grow with the number of orders."""
     with database.read() as connection:
-        return guided_count(connection, chosen, guide(connection, chosen))
+        return guided_count(connection, chosen, counting_guide(connection, chosen))
+
+
+def counting_guide(connection: Connection, chosen: OrderFilter) -> Guide:
+    """Return the guide of a filter for a page that shows the count: what one index answers is counted once for both."""
+    return guide(connection, chosen, _most(connection))
+
+
+def _most(connection: Connection) -> int:
+    return INDEX_ONLY // SLOWER[connection.dialect.name]
 
 
 def guided_count(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
     """Return the count of a filter whose guide is known."""
     if chosen.verdict != PENDING and chosen.arguments().keys() <= SUMMED:
         return Count(_summed(connection, chosen), is_all=True)
+    most = _most(connection)
     if guided.found is not None:
-        return Count(guided.found, is_all=True)
+        return Count(min(guided.found, most), guided.found <= most)
     terms = list(terms_of(chosen, guided.meanings))
     alone = terms if len(terms) == 1 else list(pairs_of(chosen, guided.meanings)) if len(terms) == 2 else []
     if alone:
-        most = INDEX_ONLY // SLOWER[connection.dialect.name]
         found = count_of(connection, alone[0], most)
         return Count(min(found, most), found <= most)
     return _counted_among(connection, chosen, guided)

@@ -62,6 +62,8 @@ WHOLE = 14
 DATE = "idx_order_date"
 #: The index of rejected orders, which holds the columns that filters test.
 REJECTED = "idx_orders_rejected"
+#: How the names of the indexes of a verdict with a finding begin.
+PAIRS = "idx_orders_verdict_"
 #: The orders of some batches, of one person or with one tag, and how many of these are asked for the newest order.
 PERSON, TAG, RECENT_BATCHES = "person", "tag", 20
 #: A comparison and not "is not null", which SQLite answers without the index.
@@ -116,6 +118,7 @@ class Term(NamedTuple):
     looks: int = READ  #: looks into the index for a test, or what reading costs; 1: the index holds them by row id
     parts: tuple[ColumnElement[bool], ...] = ()  #: the same orders by one index each, where seek needs several
     batches: Select[Any] | None = None  #: the ids of the batches that most of these orders are in
+    words: tuple[ColumnElement[bool], ...] = ()  #: the same orders by few words of one index, which has each by row id
 
     @property
     def test(self) -> ColumnElement[bool]:
@@ -129,7 +132,7 @@ class Guide(NamedTuple):
     name: str = ""  #: of the term; "": the table itself is walked from its end
     sorts: bool = False  #: what is found is not in the order of the page
     meanings: Wordings = NO_WORDINGS
-    found: int | None = None  #: how many orders fit the only term, where they were counted; None: not known
+    found: int | None = None  #: how many orders fit by one index, up to what was asked for and one; None: not known
 
 
 def page(database: IMEIDatabase, chosen: OrderFilter, before: int | None = None, limit: int = 100) -> list[Order]:
@@ -142,7 +145,7 @@ def guided_page(
     connection: Connection, chosen: OrderFilter, guided: Guide, before: int | None, limit: int
 ) -> list[Order]:
     """Return a page of a filter whose guide is known."""
-    return [Order.from_row(row) for row in connection.execute(page_query(chosen, guided, before, limit))]
+    return [Order.from_row(row) for row in connection.execute(page_query(chosen, guided, before, limit)).all()]
 
 
 def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[Order]:
@@ -152,7 +155,7 @@ def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[Order]:
     last, limit = None, WALKED_FIRST
     while True:
         with database.read() as connection:
-            rows = [Order.from_row(row) for row in connection.execute(page_query(chosen, guided, last, limit))]
+            rows = [Order.from_row(row) for row in connection.execute(page_query(chosen, guided, last, limit)).all()]
         yield from rows
         if len(rows) < limit:
             return
@@ -186,8 +189,12 @@ def mismatched_count(connection: Connection, batch_id: int | None = None) -> int
     return int(connection.execute(narrowed).scalar_one())
 
 
-def guide(connection: Connection, chosen: OrderFilter) -> Guide:
-    """Choose the term that leads, as the module's docstring explains."""
+def guide(connection: Connection, chosen: OrderFilter, most: int = 0) -> Guide:
+    """Choose the term that leads, as the module's docstring explains.
+
+    most: to which number to count what one index holds, for a page that shows it; FEW at least.
+    """
+    most = max(most, FEW)
     meanings = wordings_of(connection, chosen)
     terms = list(terms_of(chosen, meanings))
     in_order = [term.name for term in terms if (term.name == DATE if chosen.dated else term.looks == 1)]
@@ -197,21 +204,29 @@ def guide(connection: Connection, chosen: OrderFilter) -> Guide:
     if min(counts.values()) > VERY_FEW:
         if chosen.status == OrderStatus.REJECTED:
             return Guide(REJECTED, sorts=chosen.dated, meanings=meanings)
-        counts = {term.name: count_of(connection, term, FEW) for term in terms}
+        counts = {term.name: count_of(connection, term, FEW if len(terms) > 1 else most) for term in terms}
     looks = sum(term.looks for term in terms)
     costs = {term.name: counts[term.name] * max(looks - term.looks, 1) for term in terms}
     pairs = pairs_of(chosen, meanings) if min(costs.values()) > FEW else ()
-    costs |= {pair.name: count_of(connection, pair, FEW) for pair in pairs}
+    costs |= {pair.name: count_of(connection, pair, most if len(terms) == 2 else FEW) for pair in pairs}
     least = min(costs, key=lambda name: costs[name])
+    found = _found(terms, costs | counts, most)
     if costs[least] <= FEW:
-        return Guide(least, least not in in_order, meanings, counts[least] if len(terms) == 1 else None)
+        return Guide(least, least not in in_order, meanings, found)
     for term in terms:
         if term.batches is not None and _is_cheaper_than_walk(connection, term, max(looks - term.looks, 1)):
-            return Guide(term.name, sorts=True, meanings=meanings)
+            return Guide(term.name, True, meanings, found)
     if len(in_order) > 1:
         wide = [term for term in terms if term.name in in_order]
         in_order = [min(wide, key=lambda term: (counts[term.name], _reach(connection, term))).name]
-    return Guide(in_order[0] if in_order else "", meanings=meanings)
+    return Guide(in_order[0] if in_order else "", False, meanings, found)
+
+
+def _found(terms: Sequence[Term], counts: Mapping[str, int], most: int) -> int | None:
+    """Return the counted orders of a filter that one index answers: the only term, or a verdict with a finding."""
+    names = [terms[0].name] if len(terms) == 1 else [name for name in counts if name.startswith(PAIRS)]
+    found = counts[names[0]] if len(terms) <= 2 and names else None
+    return None if found is not None and found > FEW == most else found
 
 
 def _is_cheaper_than_walk(connection: Connection, term: Term, cost: int) -> bool:
@@ -258,10 +273,32 @@ def page_query(chosen: OrderFilter, guided: Guide, before: int | None, limit: in
     orders of the page are read whole.
     """
     conditions, order = _conditions(chosen, guided, before), order_of(chosen, guided)
-    if len(list(terms_of(chosen, guided.meanings))) <= 1 and not guided.sorts:
+    terms = list(terms_of(chosen, guided.meanings))
+    if len(terms) == 1 and terms[0].words and not guided.name:
+        return _newest_by_words(terms[0].words, before, limit)
+    if len(terms) <= 1 and not guided.sorts:
         return select(orders).where(*conditions).order_by(*order).limit(limit)
     ids = select(orders.c.id).where(*conditions).order_by(*order).limit(limit)
     return select(orders).where(orders.c.id.in_(ids)).order_by(*order_of(chosen, Guide(sorts=True)))
+
+
+def _newest_by_words(words: Sequence[ColumnElement[bool]], before: int | None, limit: int | None) -> Select[Any]:
+    """The SELECT of the newest orders that have one of few words, from the newest of each: the others are not read."""
+    seen = [] if before is None else [orders.c.id < before]
+    newest = [select(orders.c.id).where(word, *seen).order_by(orders.c.id.desc()).limit(limit) for word in words]
+    ids = union_all(*(one.subquery().select() for one in newest)).subquery()
+    chosen = select(ids.c.id).order_by(ids.c.id.desc()).limit(limit)
+    return select(orders).where(orders.c.id.in_(chosen)).order_by(orders.c.id.desc())
+
+
+def sorted_page(connection: Connection, chosen: OrderFilter, guided: Guide, limit: int) -> tuple[list[Order], int]:
+    """Return the first page of a filter whose orders are all read and sorted for it, and how many they are."""
+    fitting = func.count().over().label("fitting")
+    ids = select(orders.c.id, fitting).where(*_conditions(chosen, guided, None)).order_by(*order_of(chosen, guided))
+    few = ids.limit(limit).subquery()
+    query = select(orders, few.c.fitting).join(few, few.c.id == orders.c.id)
+    rows = connection.execute(query.order_by(*order_of(chosen, Guide(sorts=True)))).all()
+    return [Order.from_row(row[:-1]) for row in rows], rows[0].fitting if rows else 0
 
 
 def count_of(connection: Connection, term: Term, most: int) -> int:
@@ -347,7 +384,7 @@ def pairs_of(chosen: OrderFilter, meanings: Wordings) -> Iterator[Term]:
     """Yield the verdict with each finding that is set, where the two are: they can lead, and are no tests."""
     for name in FINDINGS if chosen.verdict not in ("", PENDING) else ():
         if getattr(chosen, name):
-            index = f"idx_orders_verdict_{name}"
+            index = f"{PAIRS}{name}"
             seek = and_(orders.c.verdict == chosen.verdict, _is_one_of(orders.c[name], meanings[name]))
             yield Term(index, seek, seek)
 
@@ -360,7 +397,8 @@ def _worded(name: str, words: Sequence[str]) -> Term:
     seek, read = _is_one_of(column, words), _is_one_of(_read(column), words)
     if len(words) >= READ:
         return Term(index, seek, read)
-    return Term(index, seek, read, _is_in_index(index, name, words), len(words))
+    by_word = tuple(column == word for word in words)
+    return Term(index, seek, read, _is_in_index(index, name, words), len(words), words=by_word)
 
 
 def _of_batch(batch_id: int) -> Term:

@@ -14,8 +14,8 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 from database import IMEIDatabase
 from grading import PENDING, Verdict
 from schema import orders
-from storage.order_counts import Count, guided_count
-from storage.order_filters import Guide, OrderFilter, fitting, guide, guided_page
+from storage.order_counts import Count, counting_guide, guided_count
+from storage.order_filters import Guide, OrderFilter, fitting, guide, guided_page, sorted_page
 from storage.rows import Order
 
 
@@ -117,7 +117,11 @@ def page(
 def listed(database: IMEIDatabase, chosen: OrderFilter, wanted: Sort, after: str, limit: int) -> Listed:
     """Return a page with the count of its moment. A filter without the wanted sort is shown newest first."""
     with database.read() as connection:
-        guided = guide(connection, chosen)
+        guided = counting_guide(connection, chosen)
+        if wanted is Sort.NEWEST and guided.sorts and not after:
+            found, total = sorted_page(connection, chosen, guided, limit)
+            count = Count(total, is_all=True)
+            return Listed(found, count, wanted, sorts(chosen, count))
         if wanted is Sort.NEWEST:
             found = guided_page(connection, chosen, guided, _place(after)[1], limit)
             is_all = not after and len(found) < limit
@@ -161,7 +165,7 @@ def _sorted(
         ids = ids.where(_behind(keys, _values(sort, group, row), sort.is_down))
     ids = ids.order_by(*_directed(keys, sort.is_down)).limit(limit)
     query = select(orders).where(orders.c.id.in_(ids)).order_by(*_directed(keys, sort.is_down))
-    return [Order.from_row(order) for order in connection.execute(query)]
+    return [Order.from_row(order) for order in connection.execute(query).all()]
 
 
 def _keys(sort: Sort) -> tuple[ColumnElement[Any], ...]:

@@ -42,6 +42,28 @@ def test_what_was_counted_to_choose_the_index_is_not_counted_again(database: IME
     assert len([statement for statement in asked if "count(" in statement]) == 2  # as an IMEI and as an order id
 
 
+@pytest.mark.parametrize(
+    ("chosen", "counts"),
+    [(OrderFilter(fmi="ON"), 2), (OrderFilter(q=NUMBER[:5]), 4), (OrderFilter(fmi="ON", verdict="fail"), 5)],
+)
+def test_a_common_value_of_one_index_is_counted_once_for_the_page_and_its_count(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, chosen: OrderFilter, counts: int
+) -> None:
+    """Up to VERY_FEW, for each index, and then as far as the page counts."""
+    rows = [{"imei": NUMBER, "verdict": "fail", "fmi": ("On", "Lost Mode", "Enabled")[n % 3]} for n in range(90)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    for name, size in (("VERY_FEW", 10), ("FEW", 20)):
+        monkeypatch.setattr(order_filters, name, size)
+    asked: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    for most, found in ((50, Count(50, is_all=False)), (90, Count(90, is_all=True))):
+        asked.clear()
+        monkeypatch.setattr(order_counts, "INDEX_ONLY", most * order_counts.SLOWER[database.dialect])
+        assert order_counts.counted(database, chosen) == found
+        assert len([statement for statement in asked if "count(" in statement]) == counts
+
+
 def test_the_newest_orders_are_counted_and_only_an_index_is_read(
     file_database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:

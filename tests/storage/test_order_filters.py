@@ -33,6 +33,25 @@ def add_batches(database: IMEIDatabase) -> None:
         connection.execute(batches.insert(), rows)
 
 
+def test_a_finding_in_few_wordings_is_listed_from_the_newest_of_each(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest orders have no result yet: they are not walked past."""
+    words = ["On", "Off", "Lost Mode", "Off", "Enabled"]
+    rows = [{"imei": NUMBER, "fmi": words[n % 5] if n < 200 else None} for n in range(300)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    for name in ("VERY_FEW", "FEW"):
+        monkeypatch.setattr(order_filters, name, 20)
+    fitting = [n + 1 for n in range(199, -1, -1) if n % 5 in (0, 2, 4)]
+    first = order_filters.page(database, OrderFilter(fmi="ON"), None, 50)
+    second = order_filters.page(database, OrderFilter(fmi="ON"), first[-1].id, 100)
+    assert [order.id for order in [*first, *second]] == fitting
+    with database.read() as connection:
+        query = page_query(OrderFilter(fmi="ON"), guide(connection, OrderFilter(fmi="ON")), None, 50)
+    assert str(query).count("orders.fmi = ") == 3
+
+
 @pytest.mark.parametrize(
     ("chosen", "index"),
     [

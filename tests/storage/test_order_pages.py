@@ -88,6 +88,22 @@ def test_a_sort_that_a_filter_has_not_is_newest_first(varied: IMEIDatabase, monk
     assert [order.id for order in found.orders] == sorted((order.id for order in found.orders), reverse=True)
 
 
+def test_a_first_page_of_orders_that_are_sorted_for_it_is_counted_with_it(
+    varied: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read for the page is all that fits; a second look at it would take as long."""
+    chosen = OrderFilter(model="C", serial="b")
+    with varied.read() as connection:
+        assert order_filters.guide(connection, chosen).sorts
+    fitting = list(order_filters.walk(varied, chosen))
+    monkeypatch.setattr(order_pages, "guided_count", None)  # nothing is counted a second time
+    found = order_pages.listed(varied, chosen, Sort.NEWEST, "", 5)
+    assert (found.orders, found.count) == (fitting[:5], Count(len(fitting), is_all=True))
+    assert len(fitting) > 5
+    none = order_pages.listed(varied, OrderFilter(model="C", serial="none"), Sort.NEWEST, "", 5)
+    assert (none.orders, none.count) == ([], Count(0, is_all=True))
+
+
 def test_a_first_page_that_is_not_full_is_the_count(
     database: IMEIDatabase, known: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from storage import (
     handed_calls,
     kept_sums,
     order_counts,
+    order_filters,
     order_pages,
     order_queries,
     order_reports,
@@ -32,7 +33,8 @@ INSERT INTO orders (order_id, imei, service_id, batch_id, credits, status, order
 SELECT CAST(n AS TEXT), '35' || lpad(CAST(n AS TEXT), 13, '0'), CAST(n % 40 AS TEXT), 1 + n / 500, 0.08,
  CASE WHEN n % 50 = 3 THEN 'Rejected' WHEN n % 100 = 4 THEN 'Pending' ELSE 'Completed' END,
  TIMESTAMP '2026-01-01' + n * INTERVAL '1 minute', CASE n % 500 WHEN 7 THEN 'Rare' ELSE 'Carrier ' || n % 30 END,
- CASE n % 4 WHEN 0 THEN 'ON' ELSE 'OFF' END, CASE n % 3 WHEN 0 THEN 'Locked' ELSE 'Unlocked' END, 'F17' || n,
+ CASE n % 8 WHEN 0 THEN 'ON' WHEN 4 THEN 'Enabled' ELSE 'OFF' END,
+ CASE n % 3 WHEN 0 THEN 'Locked' ELSE 'Unlocked' END, 'F17' || n,
  CASE n % 4 WHEN 0 THEN 'fail' ELSE 'pass' END, CASE n % 900 WHEN 0 THEN '1' END, repeat('x', 500)
 FROM generate_series(1, {COUNT}) n
 """
@@ -50,7 +52,9 @@ FILTERS = [
     OrderFilter(verdict="fail"),
     OrderFilter(carrier="Rare"),
     OrderFilter(carrier="Rare", status="Completed"),
+    OrderFilter(fmi="ON"),
     OrderFilter(fmi="ON", batch=3),
+    OrderFilter(fmi="ON", verdict="fail"),
     OrderFilter(service="7", simlock="Locked"),
     OrderFilter(serial="F1712"),
     OrderFilter(mismatch=True),
@@ -96,8 +100,7 @@ def test_pages_read_no_table_of_orders_from_one_end_to_the_other(
         order_reports.spend(server_database, by)
     with server_database.read() as connection:
         order_queries.ordered_services(connection)
-        for name in order_wordings.MEANT:
-            order_wordings.suggestions(connection, name)
+        order_wordings.suggestions(connection)
     assert len(caught) > 30
     assert "\n".join(walks(server_database, caught)) == ""
 
@@ -109,6 +112,20 @@ def test_the_months_of_reports_are_found_among_the_orders_beyond_the_mark(
     plans = [plan for statement, plan in planned(server_database, caught) if "FROM orders" in statement]
     assert plans
     assert "idx_order_date" not in str(plans)
+
+
+def test_a_page_of_a_finding_in_few_wordings_reads_its_orders_only(
+    server_database: IMEIDatabase, caught: Statements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VERY_FEW", "FEW"):
+        monkeypatch.setattr(order_filters, name, 500)
+    caught.clear()
+    found = order_pages.listed(server_database, OrderFilter(fmi="ON"), Sort.NEWEST, "", 51)
+    assert (len(found.orders), found.count.found) == (51, COUNT // 4)
+    pages = [plan for statement, plan in planned(server_database, caught) if "UNION ALL" in statement]
+    [plan] = [plan for plan in pages if "idx_orders_fmi" in str(plan) and "orders_pkey" in str(plan)]
+    assert str(plan).count("Index Only Scan Backward using idx_orders_fmi") == 2
+    assert "Filter" not in str(plan)
 
 
 def walks(database: IMEIDatabase, statements: Statements) -> list[str]:
