@@ -28,7 +28,7 @@ from storage.order_filters import (
 #: For the count of a page: entries of one index that are counted, and looks into indexes for several terms.
 INDEX_ONLY, LOOKED_AT = 200_000, 20_000
 #: How many times as long as SQLite a database reads an entry or an order: its limits are as many times smaller.
-SLOWER = MappingProxyType({"sqlite": 1, "postgresql": 2})
+SLOWER = MappingProxyType({"sqlite": 1, "postgresql": 4})
 #: What schema.sums() adds up by: a filter of these terms alone is counted exactly, however many orders fit.
 SUMMED = frozenset({"status", "verdict", "batch", "since", "until"})
 
