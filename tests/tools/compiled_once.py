@@ -109,22 +109,33 @@ def _written(connection: Connection) -> Iterator[tuple[str, tuple[Any, ...]]]:
 
 
 class SharedDialect:
-    """Creates engines that share what the first of them that connected learned of its database, and compiled."""
+    """Creates engines that share what the first of them that connected learned of its database, and compiled.
+
+    How transactions are begun is kept in the dialect, so only engines that begin them alike share one.
+    """
 
     def __init__(self) -> None:
-        self._first: Engine | None = None
+        self._firsts: dict[str | None, Engine] = {}
 
     def __call__(self, url: str | URL, **options: Any) -> Engine:
-        first = self._first
+        level = options.get("isolation_level")
+        first = self._firsts.get(level)
         if first is None or first.dialect.server_version_info is None:  # it has not connected
-            self._first = create_engine(url, query_cache_size=5000, **options)
-            return self._first
+            first = self._firsts[level] = create_engine(url, query_cache_size=5000, **options)
+            return first
         made = create_engine(url, _initialize=False, **options)
         made.dialect, made._compiled_cache = first.dialect, first._compiled_cache
-        prepare = first.dialect.on_connect()
-        if prepare is not None:
-            event.listen(made, "connect", lambda connection, _: prepare(connection))
+        _prepare_as_create_engine(made)
         return made
+
+
+def _prepare_as_create_engine(engine: Engine) -> None:
+    """Let connections of an engine be prepared by its dialect, which create_engine() does only where it initializes."""
+    prepare, isolate = engine.dialect.on_connect(), engine.dialect._builtin_onconnect()
+    if prepare is not None:
+        event.listen(engine, "connect", lambda connection, _: prepare(connection))
+    if isolate is not None:
+        event.listen(engine, "connect", isolate)
 
 
 def compile_once(templates: str | None) -> None:
