@@ -332,7 +332,7 @@ def test_results_come_to_open_pages_and_leave_what_is_held(visitor: Visitor, sit
 
 def test_without_a_script_nothing_is_cancelled_by_one_click(visitor: Visitor, site: Site) -> None:
     site.provider(latency=5.0)
-    live = site.order(made_up_imeis(700_000, 3_000), "long stock.csv")
+    live = site.order(made_up_imeis(700_000, 6_000), "long stock.csv")
     site.post(f"{live}/pause", {})
     page = visitor.open(live, java_script_enabled=False)
     page.get_by_role("link", name="Stop batch").click()

@@ -157,7 +157,7 @@ def test_a_call_of_a_new_batch_reads_its_own_imeis_only(server_database: IMEIDat
     """The server knows nothing yet of the rows of a batch that was just planned."""
     numbers = [(f"35{number:013d}", number) for number in range(1, 5_001)]
     create_batch(server_database, NewBatch("stock", "page", "1", "Check", 0.08, numbers), 100)
-    given = {"attempt": 1, "secret": "x", "latest": 1.0}
+    given = {"attempt": 1, "account": "main", "secret": "x", "latest": 1.0}
     with server_database.read() as connection:
         plan = "\n".join(connection.execute(text(f"EXPLAIN {handed_calls.BEGIN.text}"), given).scalars())
     assert "idx_items_chunk" in plan
