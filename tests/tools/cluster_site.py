@@ -38,7 +38,7 @@ LIMIT = 30
 PATIENCE = 300.0  #: seconds; only a failure takes that long
 #: Seconds after which a later order is placed where only that proves that a call placed nothing: a rest of a call that
 #: was cut off is over by then.
-PROOF_AFTER = 5.0
+PROOF_AFTER = 10.0
 #: The newest orders, which the provider lists while blows fall: all of them would take seconds each time.
 LISTED = 4000
 
