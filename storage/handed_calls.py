@@ -38,14 +38,15 @@ CALL = (
 )
 #: A call without IMEIs that wait is not begun: they were settled otherwise.
 WAITS = f"EXISTS (SELECT 1 FROM items i WHERE {OF_CALL})"
-MAY_BEGIN = (
-    "a.taken_by IS NULL AND a.ended_at IS NULL AND c.id = a.chunk_id AND c.state = 'sending' AND c.attempt = a.number"
-    f" AND b.id = c.batch_id AND {WAITS} AND {IS_WHOLE}"
+OPEN = (
+    "a.account = :account AND a.taken_by IS NULL AND a.ended_at IS NULL AND c.id = a.chunk_id AND c.state = 'sending'"
+    f" AND c.attempt = a.number AND {WAITS} AND {IS_WHOLE}"
 )
+MAY_BEGIN = f"b.id = c.batch_id AND {OPEN} AND {NOW} <= :latest"
 #: One statement, because it is on the way of each call: the IMEIs come back with it.
 BEGIN = text(
     f"UPDATE attempts a SET taken_by = {TAKEN_BY}, begun_at = {NOW} FROM chunks c, batches b"
-    f" WHERE a.id = :attempt AND a.account = :account AND {MAY_BEGIN} AND {NOW} <= :latest RETURNING {CALL}"
+    f" WHERE a.id = :attempt AND {MAY_BEGIN} RETURNING {CALL}"
 )
 RESTORE = text(
     "WITH planned AS (UPDATE chunks SET state = 'sending', attempt = :number, account = :account"
@@ -56,11 +57,7 @@ RESTORE = text(
     f" {NOW} FROM planned"
 )
 WAITING = text("SELECT 1 FROM items WHERE id = ANY(:ids) AND batch_id = :batch AND outcome = 'waiting' LIMIT 1")
-IS_OPEN = text(
-    "SELECT 1 FROM attempts a JOIN chunks c ON c.id = a.chunk_id WHERE a.id = :attempt AND a.account = :account"
-    " AND a.taken_by IS NULL AND a.ended_at IS NULL AND c.state = 'sending' AND c.attempt = a.number"
-    f" AND {WAITS} AND {IS_WHOLE}"
-)
+IS_OPEN = text(f"SELECT 1 FROM attempts a, chunks c WHERE a.id = :attempt AND {OPEN}")
 #: Where commits were lost, nobody knows what was begun.
 WITHDRAW = text(
     "UPDATE attempts SET taken_by = :withdrawn"
@@ -88,8 +85,7 @@ KEEP_AND_TAKE = text(
     " taken AS (SELECT (job).id AS job, (job).queue_name AS queue, ((job).args ->> 'attempt_id')::bigint AS attempt"
     "  FROM fetched),"
     f" begun AS (UPDATE attempts a SET taken_by = {TAKEN_BY}, begun_at = {NOW} FROM chunks c, batches b"
-    "  WHERE a.id = (SELECT attempt FROM taken) AND a.account = :account"
-    f"  AND {MAY_BEGIN} AND {NOW} <= :latest RETURNING {CALL})"
+    f"  WHERE a.id = (SELECT attempt FROM taken) AND {MAY_BEGIN} RETURNING {CALL})"
     " SELECT taken.job, taken.queue, taken.attempt, begun.*, (SELECT pg_notify(:channel, account) FROM kept)"
     " FROM (VALUES (1)) one LEFT JOIN taken ON taken.job IS NOT NULL LEFT JOIN begun ON true"
 )
