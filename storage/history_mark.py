@@ -13,10 +13,12 @@ from database import Transaction, write_setting
 
 #: The name in the settings table. A database without it was never led by a version that knows it.
 HISTORY = "history"
+#: The name in the settings table under which the sentence is kept until the orders were restored.
+OLDER_COPY = "older_copy"
 NOW = "hammer_history()"
 IS_OTHER = f"key = '{HISTORY}' AND value <> {NOW} || ' ' || CAST(xmin AS text)"
 #: Whether calls may begin: the mark fits, and nobody waits for lost orders to be restored (submission/older_copy.py).
-IS_WHOLE = f"NOT EXISTS (SELECT 1 FROM settings WHERE {IS_OTHER} OR key = 'older_copy' AND value <> '')"
+IS_WHOLE = f"NOT EXISTS (SELECT 1 FROM settings WHERE {IS_OTHER} OR key = '{OLDER_COPY}' AND value <> '')"
 #: Whether the mark does not fit, for a SELECT of something else: it is asked with every intent.
 STORED = literal_column(f"EXISTS (SELECT 1 FROM settings WHERE {IS_OTHER})", Boolean).label("is_other_history")
 #: The name in the settings table under which the leader notes whether the servers were synchronous.

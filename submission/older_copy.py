@@ -12,12 +12,11 @@ from settings import MAIN_ACCOUNT
 from storage import automation_marks, batch_recovery
 from storage.batch_states import pause_all, resume_self_resuming
 from storage.call_records import write_intents
+from storage.history_mark import OLDER_COPY
 from submission.checkpoints import Checkpoints
 
 logger = logging.getLogger(__name__)
 
-#: The name in the settings table under which the sentence is kept until the orders were restored.
-OLDER_COPY = "older_copy"
 SENTENCE = (
     "This database is older than the answers kept beside it: a backup or an empty file was put in its place. Run "
     "`flask rebuild-from-provider` before anything is ordered, so that nothing is paid twice."
