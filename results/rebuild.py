@@ -109,8 +109,7 @@ def plan_rebuild(
         kept=kept.orders,
         missing=tuple(order for order in kept.orders if order.order_id not in named),
         error=error,
-        reaches_back=audit_store.has_placed(database, account, [order.id for order in listed])
-        or not audit_store.has_placed(database, account),
+        reaches_back=audit_store.reaches_back(database, account, [order.id for order in listed]),
     )
     return report, [*answer, *asked], [row | {"account": account} for row in rows]
 

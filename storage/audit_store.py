@@ -328,19 +328,17 @@ def count_unexplained(database: IMEIDatabase, listed: Sequence[tuple[str, str]])
     return sum(1 for imei in unknown if imei in planned)
 
 
-def has_placed(database: IMEIDatabase, account: str, order_ids: Sequence[str] | None = None) -> bool:
-    """Return whether a database knows an order of an account, or one of these ids, from when it was placed.
+def reaches_back(database: IMEIDatabase, account: str, order_ids: Sequence[str]) -> bool:
+    """Return whether a list of these orders of an account shows one that the database knows from when it was placed.
 
-    What a rebuild has restored does not count.
+    So it does where the database knows none. What a rebuild has restored does not count.
     """
     own = call_queries.of_account(account) & orders.c.order_id.is_not(None)
     own &= func.coalesce(orders.c.notes, "").not_in([FROM_LIST, FROM_ANSWER])
     query = select(orders.c.id).where(own).limit(1)
     with database.read() as connection:
-        if order_ids is None:
-            return connection.execute(query).first() is not None
-        found = (query.where(orders.c.order_id.in_(part)) for part in guards.parts(order_ids))
-        return any(connection.execute(part).first() for part in found)
+        listed = (query.where(orders.c.order_id.in_(part)) for part in guards.parts(order_ids))
+        return any(connection.execute(part).first() for part in listed) or connection.execute(query).first() is None
 
 
 def restore(database: IMEIDatabase, rows: Sequence[Mapping[str, Any]]) -> Restored:
