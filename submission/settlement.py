@@ -179,7 +179,7 @@ class Settler(Watches):
             return _unlisted(turn.look)
         objection = self._objection(connection, chunk, turn.listing, watch)
         if objection or not turn.look.alone:
-            return objection or watch.objection or self._hindrance(connection, chunk, watch, turn) or NEXT_TURN
+            return objection or watch.objection or self._hindrance(connection, chunk, watch, turn)
         watch.objection = absence.money_objection(turn.charges.money(connection, chunk))
         if watch.objection:
             self._postpone(watch, turn.look)
