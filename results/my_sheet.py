@@ -167,7 +167,7 @@ def prepare_sheet(store: SheetStore, progress: Progress, as_workbook: bool) -> M
     added = tuple(added_rows(parsed.placed(choice), results, header_row))
     suffix = _suffix(parsed.kind, upload.label if upload else "", as_workbook)
     return MySheet(
-        name=export_name(progress.batch_id, f"{progress.customer} {progress.label}", "sheet", utc_now(), suffix),
+        name=export_name(progress.batch_id, f"{progress.customer} {progress.label}", "sheet", utc_now()) + suffix,
         rows=parsed.counts.rows_read,
         notices=tuple(_notices(parsed, results, header_row)),
         data=upload.path.read_bytes() if upload and parsed.kind is not FileKind.LIST else b"",
@@ -179,7 +179,7 @@ def prepare_sheet(store: SheetStore, progress: Progress, as_workbook: bool) -> M
 
 def _suffix(kind: FileKind, name: str, as_workbook: bool) -> str:
     if kind is not FileKind.CSV or as_workbook:
-        return "xlsx"
+        return ".xlsx"
     suffix = PurePath(name.lower()).suffix
     return suffix if suffix in TEXT_SUFFIXES else ".csv"
 

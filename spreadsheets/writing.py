@@ -235,8 +235,8 @@ def _sheet_name(name: str, taken: set[str]) -> str:
     return found
 
 
-def export_name(batch_id: int, label: str, what: str, moment: datetime, suffix: str) -> str:
-    """Return a file name with batch, label, contents and time: `batch-41_november-stock_results_20261123T2210Z.xlsx`.
+def export_name(batch_id: int, label: str, what: str, moment: datetime) -> str:
+    """Return a file name without its ending: `batch-41_november-stock_results_20261123T2210Z`.
 
     label: the name of the uploaded file, or another name of the batch; moment: UTC if it has no time zone.
     """
@@ -246,7 +246,7 @@ def export_name(batch_id: int, label: str, what: str, moment: datetime, suffix: 
         _name_part(what),
         f"{(moment.astimezone(UTC) if moment.tzinfo else moment):%Y%m%dT%H%MZ}",
     )
-    return "_".join(part for part in parts if part) + f".{suffix.lstrip('.')}"
+    return "_".join(filter(None, parts))
 
 
 def rejects_csv(intake: Intake, others: Iterable[tuple[int, str, str]] = ()) -> bytes:

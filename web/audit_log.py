@@ -10,14 +10,14 @@ from flask import Blueprint, Response, abort, flash, redirect, render_template, 
 from flask.typing import ResponseReturnValue
 
 from backend import backend
-from database import IMEIDatabase, utc_now
+from database import IMEIDatabase
 from people import Role
 from spreadsheets import OutColumn
 from storage import audit_chain, audit_log
 from storage.audit_log import FAILED, REFUSED, AuditEntry, AuditFilter
 from web.access import allow, describe, may_open
 from web.context import PAGE, row_number
-from web.downloads import csv_download
+from web.downloads import csv_download, dated
 from web.format import size
 
 blueprint = Blueprint("audit_log", __name__, url_prefix="/settings/audit-log")
@@ -93,7 +93,7 @@ def csv() -> Response:
     count, rows = audit_log.counted(database, chosen), _rows(database, chosen, audit_chain.newest(database))
     filters = [f"{name} {value}" for name, value in _arguments(chosen).items()]
     describe("audit log", filter=filters, rows=count.found if count.is_all else f"more than {count.found:,}")
-    return csv_download(rows, CSV_COLUMNS, f"audit-log_{utc_now():%Y%m%dT%H%MZ}.csv")
+    return csv_download(rows, CSV_COLUMNS, f"{dated('audit-log')}.csv")
 
 
 @blueprint.post("/check")

@@ -33,7 +33,7 @@ from web.automation_form import (
     typed_as,
 )
 from web.context import PAGE, row_of_form
-from web.downloads import csv_download
+from web.downloads import csv_download, dated
 from web.filters import asked, read_filter
 from web.format import money, plural
 from web.forms import keep_typed, typed_into
@@ -266,7 +266,7 @@ def changes_csv(run_id: int) -> Response:
     describe(f"run {run_id} of automation {found.automation_id}", phones=found.changed)
     with backend().database.read() as connection:
         phones = automation_change_store.changed_phones(connection, run_id)
-    return csv_download(_lines(phones), COLUMNS, f"changes-{run_id}_{utc_now():%Y%m%dT%H%MZ}.csv")
+    return csv_download(_lines(phones), COLUMNS, f"{dated(f'changes-{run_id}')}.csv")
 
 
 def _lines(phones: list[Changed]) -> Iterator[dict[str, object]]:

@@ -44,7 +44,7 @@ def findings(batch_id: int) -> ResponseReturnValue:
 def findings_csv(batch_id: int) -> Response:
     """Download the results of a batch by value as CSV."""
     batch = batch_or_404(batch_id)
-    name = export_name(batch_id, f"{batch.customer} {batch.label}", "findings", utc_now(), "csv")
+    name = export_name(batch_id, f"{batch.customer} {batch.label}", "findings", utc_now())
     with backend().database.read() as connection:
         found = order_reports.finding_summary(connection, batch_id)
-    return csv_download(row_mappings(found, FINDING_COLUMNS), FINDING_COLUMNS, name)
+    return csv_download(row_mappings(found, FINDING_COLUMNS), FINDING_COLUMNS, f"{name}.csv")

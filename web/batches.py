@@ -36,7 +36,7 @@ from web.access import allow, describe
 from web.batch_fields import LONGEST_NAME
 from web.batch_moves import pause_batch, resume_at, stop_batch
 from web.context import PAGE, batch_or_404, row_number
-from web.downloads import columns_asked, csv_download, named_by_columns, workbook_columns, xlsx_download
+from web.downloads import columns_asked, file_download, named_by_columns
 from web.filters import SHOWN, suggested_tags
 from web.format import plural
 from web.order_columns import OrderTable, headings, shown_columns
@@ -181,23 +181,16 @@ def retry(batch_id: int) -> ResponseReturnValue:
     return redirect(url_for("preview.show", token=token), 303)
 
 
-@blueprint.get("/<int:batch_id>/results.csv")
+@blueprint.get("/<int:batch_id>/results.csv", endpoint="results_csv")
+@blueprint.get("/<int:batch_id>/results.xlsx", endpoint="results_xlsx")
 @allow(Role.VIEWER, "export")
-def results_csv(batch_id: int) -> Response:
-    """Download every IMEI of a batch as CSV: in the provider's format, or with ?format=extended with all fields."""
+def results_file(batch_id: int) -> ResponseReturnValue:
+    """Download every IMEI of a batch, with the columns of ?format=."""
     progress = batch_or_404(batch_id)
-    rows = result_rows(backend().database, progress)
     describe(imeis=progress.total)
-    return csv_download(rows, columns_asked(OrderTable.BATCH), _file_name(progress, "csv"))
-
-
-@blueprint.get("/<int:batch_id>/results.xlsx")
-@allow(Role.VIEWER, "export")
-def results_xlsx(batch_id: int) -> ResponseReturnValue:
-    """Download every IMEI of a batch as a workbook. A long one is built in the background."""
-    progress = batch_or_404(batch_id)
+    stem = export_name(batch_id, f"{progress.customer} {progress.label}", named_by_columns("results"), utc_now())
     rows = result_rows(backend().database, progress)
-    return xlsx_download(rows, workbook_columns(OrderTable.BATCH), _file_name(progress, "xlsx"), progress.total)
+    return file_download(rows, columns_asked(OrderTable.BATCH), stem, progress.total)
 
 
 def _listed(progress: Progress) -> dict[str, Any]:
@@ -235,12 +228,6 @@ def _listed(progress: Progress) -> dict[str, Any]:
         "first_page": address(sort) if before else "",
         "next_page": "" if is_last else address(sort, order_pages.key(found[PAGE - 1], sort)),
     }
-
-
-def _file_name(progress: Progress, ending: str) -> str:
-    return export_name(
-        progress.batch_id, f"{progress.customer} {progress.label}", named_by_columns("results"), utc_now(), ending
-    )
 
 
 def _stopped(progress: Progress, taken: int) -> str:

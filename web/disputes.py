@@ -1,9 +1,8 @@
 """Disputes with the provider: what can be disputed, what was, the page of one dispute, and files to send."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from amounts import exceeds, money, plural
@@ -18,7 +17,7 @@ from storage.dispute_store import COMES_FROM, LONGEST_NOTE, Refund, Step
 from storage.rows import Dispute
 from web.access import allow, current_actor, describe
 from web.context import PAGE, batch_of_url, order_or_404, row_number
-from web.downloads import report_csv, report_xlsx
+from web.downloads import dated, report_file
 from web.refund_list import read_day, read_dollars
 
 blueprint = Blueprint("disputes", __name__, url_prefix="/reports")
@@ -118,27 +117,16 @@ def _recorded(state: DisputeState | None, shared: dict[str, Any]) -> str:
     )
 
 
-@blueprint.get("/disputes.csv")
+@blueprint.get("/disputes.csv", endpoint="as_csv")
+@blueprint.get("/disputes.xlsx", endpoint="as_xlsx")
 @allow(Role.VIEWER, "export")
-def as_csv() -> Response:
-    """Download disputes of ?state= and ?kind= as CSV; without a state, all that can be disputed."""
-    return report_csv(*_exported())
-
-
-@blueprint.get("/disputes.xlsx")
-@allow(Role.VIEWER, "export")
-def as_xlsx() -> ResponseReturnValue:
-    """Download the same rows as a workbook."""
-    return report_xlsx(*_exported())
-
-
-def _exported() -> tuple[Iterable[Any], tuple[OutColumn, ...], str]:
-    """Return the rows of a file, its columns and the beginning of its name."""
+def as_file() -> ResponseReturnValue:
+    """Download disputes of ?state= and ?kind=; without a state, all that can be disputed."""
     state, database = _state(), backend().database
     if state is None and request.args.get("state") != ALL:
-        return disputable.walk(database), DISPUTABLE_COLUMNS, "disputable"
+        return report_file(disputable.walk(database), DISPUTABLE_COLUMNS, dated("disputable"))
     rows = dispute_queries.walk(database, state, _kind(tuple(DisputeKind)))
-    return rows, DISPUTE_COLUMNS, f"disputes-{state or ALL}"
+    return report_file(rows, DISPUTE_COLUMNS, dated(f"disputes-{state or ALL}"))
 
 
 @blueprint.post("/disputes")

@@ -113,9 +113,12 @@ class StoppedError(Exception):
     """The export must end before it is finished; the message is a sentence for the page."""
 
 
-def columns_asked(
-    which: OrderTable = OrderTable.HISTORY, usual: tuple[OutColumn, ...] = PROVIDER_COLUMNS
-) -> tuple[OutColumn, ...]:
+def is_workbook() -> bool:
+    """Return whether the URL of this request ends as that of a workbook, and not of a CSV file."""
+    return request.path.endswith(".xlsx")
+
+
+def columns_asked(which: OrderTable = OrderTable.HISTORY) -> tuple[OutColumn, ...]:
     """Return the columns of a file: the usual ones, with ?format=extended all fields, with ?format=shown the list's.
 
     ?list= names another list, whose rows were selected.
@@ -123,12 +126,9 @@ def columns_asked(
     wanted = request.args.get("format")
     if wanted == "shown":
         return exported_columns(request.args.get("list", which, type=OrderTable))
-    return EXTENDED_COLUMNS if wanted == "extended" else usual
-
-
-def workbook_columns(which: OrderTable = OrderTable.HISTORY) -> tuple[OutColumn, ...]:
-    """Return the columns of a workbook: usually the provider's with blacklist, verdict, serial and order id."""
-    return columns_asked(which, WORKBOOK_COLUMNS)
+    if wanted == "extended":
+        return EXTENDED_COLUMNS
+    return WORKBOOK_COLUMNS if is_workbook() else PROVIDER_COLUMNS
 
 
 def named_by_columns(what: str) -> str:
@@ -156,6 +156,11 @@ def describe_orders(chosen: OrderFilter, count: Count | None = None) -> None:
         describe(rows=count.found if count.is_all else f"more than {count.found:,}")
 
 
+def dated(what: str) -> str:
+    """Return the name of a file that is made now, without its ending."""
+    return f"{what}_{utc_now():%Y%m%dT%H%MZ}"
+
+
 def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) -> Response:
     """Stream rows as CSV; with ?bom=0 without a byte order mark."""
     describe(file=name)
@@ -165,15 +170,13 @@ def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) ->
     return response
 
 
-def report_csv(rows: Iterable[Any], columns: tuple[OutColumn, ...], what: str) -> Response:
-    """Stream the rows of a report, objects with an attribute for each column, as CSV."""
-    return csv_download(row_mappings(rows, columns), columns, f"{what}_{utc_now():%Y%m%dT%H%MZ}.csv")
-
-
-def report_xlsx(rows: Iterable[Any], columns: tuple[OutColumn, ...], what: str) -> ResponseReturnValue:
-    """Send the rows of a report as a workbook."""
-    found = list(row_mappings(rows, columns))
-    return xlsx_download(found, columns, f"{what}_{utc_now():%Y%m%dT%H%MZ}.xlsx", len(found))
+def report_file(rows: Iterable[Any], columns: tuple[OutColumn, ...], stem: str) -> ResponseReturnValue:
+    """Send the rows of a report, objects with an attribute for each column, in the form that the URL asks for."""
+    found = row_mappings(rows, columns)
+    if not is_workbook():
+        return csv_download(found, columns, f"{stem}.csv")
+    listed = list(found)
+    return file_download(listed, columns, stem, len(listed))
 
 
 def row_mappings(rows: Iterable[Any], columns: tuple[OutColumn, ...]) -> Iterator[Mapping[str, object]]:
@@ -182,8 +185,14 @@ def row_mappings(rows: Iterable[Any], columns: tuple[OutColumn, ...]) -> Iterato
         yield {column.key: getattr(row, column.key) for column in columns}
 
 
-def xlsx_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str, total: int) -> ResponseReturnValue:
-    """Send rows as a workbook, or redirect to the page of a background export if there are many."""
+def file_download(rows: ExportRows, columns: tuple[OutColumn, ...], stem: str, total: int) -> ResponseReturnValue:
+    """Send rows in the form that the URL of this request asks for. stem: the name of the file without its ending.
+
+    total: the number of rows of a workbook. If there are many, redirect to the page of a background export.
+    """
+    if not is_workbook():
+        return csv_download(rows, columns, f"{stem}.csv")
+    name = f"{stem}.xlsx"
     describe(file=name, rows=total)
     if total > AT_ONCE:
         export = Export(secrets.token_urlsafe(18), name, total)
@@ -222,8 +231,7 @@ def take_export(export: Export) -> Response:
 def begin_orders(chosen: OrderFilter, as_workbook: bool, extended: bool) -> Export:
     """Begin a file of the orders that fit a filter."""
     database, suffix = backend().database, "xlsx" if as_workbook else "csv"
-    name = f"orders_{utc_now():%Y%m%dT%H%MZ}.{suffix}"
-    export = Export(secrets.token_urlsafe(18), name, order_filters.count(database, chosen))
+    export = Export(secrets.token_urlsafe(18), f"{dated('orders')}.{suffix}", order_filters.count(database, chosen))
     usual = WORKBOOK_COLUMNS if as_workbook else PROVIDER_COLUMNS
     rows = exported_rows(database, order_filters.walk(database, chosen))
     write = _write_workbook if as_workbook else _write_csv

@@ -1,6 +1,5 @@
 """The history of orders with its exports, and the page of one order."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
@@ -8,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
 from backend import backend
-from database import IMEIDatabase, count_orders, utc_now
+from database import count_orders
 from devices import read_report
 from orders import OrderStatus
 from people import Role
@@ -24,7 +23,6 @@ from storage import (
     verdict_store,
 )
 from storage.order_counts import Count
-from storage.order_filters import OrderFilter
 from storage.order_pages import Listed, Sort
 from storage.rows import Order
 from submission import leader_alive, service_objection
@@ -33,12 +31,12 @@ from web.context import PAGE, order_or_404
 from web.customers_seen import also_seen
 from web.downloads import (
     columns_asked,
-    csv_download,
+    dated,
     describe_orders,
     exported_rows,
+    file_download,
+    is_workbook,
     named_by_columns,
-    workbook_columns,
-    xlsx_download,
 )
 from web.filter_chips import chips, saved_query
 from web.filters import PERIODS, SHOWN, Asked, asked, filter_asked, suggested
@@ -157,23 +155,17 @@ def preview_recheck() -> ResponseReturnValue:
     return redirect(url_for("preview.show", token=token), 303)
 
 
-@blueprint.get("/history.csv")
+@blueprint.get("/history.csv", endpoint="history_csv")
+@blueprint.get("/history.xlsx", endpoint="history_xlsx")
 @allow(Role.VIEWER, "export")
-def history_csv() -> Response:
-    """Download the orders that match the filter: in the provider's format, or with ?format=extended with all fields."""
-    chosen = filter_asked(selectable=True)
-    describe_orders(chosen, order_counts.counted(backend().database, chosen))
-    return csv_download(_export_rows(backend().database, chosen), columns_asked(), _export_name("csv"))
-
-
-@blueprint.get("/history.xlsx")
-@allow(Role.VIEWER, "export")
-def history_xlsx() -> ResponseReturnValue:
-    """Download the orders that match the filter as a workbook. A long one is built in the background."""
-    chosen = filter_asked(selectable=True)
-    total = order_filters.count(backend().database, chosen)
-    describe_orders(chosen)
-    return xlsx_download(_export_rows(backend().database, chosen), workbook_columns(), _export_name("xlsx"), total)
+def history_file() -> ResponseReturnValue:
+    """Download the orders that match the filter, with the columns of ?format=. Only a workbook needs an exact count."""
+    chosen, database = filter_asked(selectable=True), backend().database
+    exact = Count(order_filters.count(database, chosen), is_all=True) if is_workbook() else None
+    count = exact or order_counts.counted(database, chosen)
+    describe_orders(chosen, count)
+    rows = exported_rows(database, order_filters.walk(database, chosen))
+    return file_download(rows, columns_asked(), dated(named_by_columns("orders")), count.found)
 
 
 @blueprint.get("/orders/<order_id>")
@@ -247,11 +239,3 @@ def _sync_state() -> dict[str, Any]:
 
 def _most() -> int:
     return backend().settings.max_batch_imeis
-
-
-def _export_rows(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[dict[str, Any]]:
-    return exported_rows(database, order_filters.walk(database, chosen))
-
-
-def _export_name(ending: str) -> str:
-    return f"{named_by_columns('orders')}_{utc_now():%Y%m%dT%H%MZ}.{ending}"

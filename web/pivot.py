@@ -6,7 +6,7 @@ from datetime import date
 from functools import lru_cache
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, render_template, request, url_for
+from flask import Blueprint, abort, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -19,7 +19,7 @@ from storage.customer_store import customer_names
 from storage.result_count_store import Chosen
 from web.access import allow
 from web.context import batch_of_url
-from web.downloads import csv_download, xlsx_download
+from web.downloads import file_download
 from web.periods import Period, asked_period, neighbours
 from web.pivot_table import LABELS, TOTAL, Layout, Most, PivotColumn, PivotLine, PivotTable, lay_out
 
@@ -76,23 +76,17 @@ def _page() -> str:
     )
 
 
-@blueprint.get("/reports/pivot.csv")
+@blueprint.get("/reports/pivot.csv", endpoint="as_csv")
+@blueprint.get("/reports/pivot.xlsx", endpoint="as_xlsx")
 @allow(Role.VIEWER, "export")
-def as_csv() -> Response:
-    """Download the table as CSV, with all lines."""
-    asked = _asked(order_reports.months(backend().database))
-    table = _table(asked, IN_FILE)
-    return csv_download(_rows(asked.layout, table), _columns(asked.layout, table), _file_name(asked, "csv"))
-
-
-@blueprint.get("/reports/pivot.xlsx")
-@allow(Role.VIEWER, "export")
-def as_xlsx() -> ResponseReturnValue:
-    """Download the table as a workbook, with all lines."""
+def as_file() -> ResponseReturnValue:
+    """Download the table with all lines."""
     asked = _asked(order_reports.months(backend().database))
     table = _table(asked, IN_FILE)
     rows = list(_rows(asked.layout, table))
-    return xlsx_download(rows, _columns(asked.layout, table), _file_name(asked, "xlsx"), len(rows))
+    batch = [f"batch-{asked.batch}"] if asked.batch is not None else []
+    stem = "_".join(["results-by-" + "-".join(asked.layout.fields), *batch, asked.period.file_part])
+    return file_download(rows, _columns(asked.layout, table), stem, len(rows))
 
 
 def _asked(months: Sequence[date]) -> AskedTable:
@@ -171,8 +165,3 @@ def _rows(layout: Layout, table: PivotTable) -> Iterator[dict[str, object]]:
         if line.depth == len(layout.lines):
             found: dict[str, object] = dict(zip(layout.lines, line.words, strict=True))
             yield found | {str(place): results for place, results in enumerate(line.cells)} | {TOTAL: line.results}
-
-
-def _file_name(asked: AskedTable, suffix: str) -> str:
-    parts = [f"batch-{asked.batch}"] if asked.batch is not None else []
-    return "_".join(["results-by-" + "-".join(asked.layout.fields), *parts, asked.period.file_part]) + f".{suffix}"

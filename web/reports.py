@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from flask import Blueprint, Response, abort, render_template, request
+from flask import Blueprint, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -17,7 +17,7 @@ from storage import order_filters, order_reports
 from storage.order_queries import Day
 from storage.order_reports import Spend, Totals, added
 from web.access import allow
-from web.downloads import csv_download, row_mappings, xlsx_download
+from web.downloads import file_download, row_mappings
 from web.format import CHART_WIDTH, bars, money, number, percent
 from web.periods import Period, asked_period, month_of, neighbours, period_before
 
@@ -126,23 +126,17 @@ def printed() -> ResponseReturnValue:
     )
 
 
-@blueprint.get("/reports/spend.csv")
+@blueprint.get("/reports/spend.csv", endpoint="spend_csv")
+@blueprint.get("/reports/spend.xlsx", endpoint="spend_xlsx")
 @allow(Role.VIEWER, "export")
-def spend_csv() -> Response:
-    """Download the spend of a period as CSV, with all rows."""
-    by, period = _by(), _period()
-    columns = _columns(by)
-    return csv_download(row_mappings(_all_rows(by, period), columns), columns, f"{_file_name(by, period)}.csv")
-
-
-@blueprint.get("/reports/spend.xlsx")
-@allow(Role.VIEWER, "export")
-def spend_xlsx() -> ResponseReturnValue:
-    """Download the spend of a period as a workbook, with all rows and real dates."""
-    by, period = _by(), _period()
-    rows, columns = _all_rows(by, period), _columns(by)
+def spend_file() -> ResponseReturnValue:
+    """Download the spend of a period, with all rows and, in a workbook, real dates."""
+    database, by = backend().database, _by()
+    period = asked_period(order_reports.months(database), utc_now().date())
+    rows = order_reports.spend(database, by, period.since, period.until)
+    columns = (OutColumn(by.upper(), "key", 34, day=by == "day"), *SPEND_COLUMNS)
     mappings = (dict(row, key=_day_or_text(by, row["key"])) for row in row_mappings(rows, columns))
-    return xlsx_download(mappings, columns, f"{_file_name(by, period)}.xlsx", len(rows))
+    return file_download(mappings, columns, f"spend-by-{by}_{period.file_part}", len(rows))
 
 
 def _by() -> str:
@@ -152,24 +146,8 @@ def _by() -> str:
     return by
 
 
-def _period() -> Period:
-    return asked_period(order_reports.months(backend().database), utc_now().date())
-
-
-def _all_rows(by: str, period: Period) -> list[Spend]:
-    return order_reports.spend(backend().database, by, period.since, period.until)
-
-
-def _columns(by: str) -> tuple[OutColumn, ...]:
-    return (OutColumn(by.upper(), "key", 34, day=by == "day"), *SPEND_COLUMNS)
-
-
 def _day_or_text(by: str, key: object) -> object:
     return date.fromisoformat(str(key)) if by == "day" and key else key
-
-
-def _file_name(by: str, period: Period) -> str:
-    return f"spend-by-{by}_{period.file_part}"
 
 
 # Figures and charts

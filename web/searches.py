@@ -1,6 +1,6 @@
 """Look up many IMEIs at once. The pasted list becomes a saved search with a URL, and shows found and missing IMEIs."""
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
@@ -9,7 +9,6 @@ from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
 from backend import backend
-from database import IMEIDatabase, utc_now
 from orders import OrderStatus
 from people import Role
 from spreadsheets import Choice, OutColumn, UnreadableFileError, read_text
@@ -20,7 +19,7 @@ from storage.order_searches import SavedSearch
 from submission import service_objection
 from web.access import allow, describe
 from web.context import PAGE, row_number
-from web.downloads import columns_asked, csv_download, describe_orders, exported_rows, workbook_columns, xlsx_download
+from web.downloads import columns_asked, csv_download, dated, describe_orders, exported_rows, file_download
 from web.filters import asked, filter_asked, suggested
 from web.format import plural
 from web.order_columns import OrderTable, plain_headings, shown_columns
@@ -83,28 +82,19 @@ def show(search_id: int) -> ResponseReturnValue:
     return page, 400 if wanted.objections else 200
 
 
-@blueprint.get("/<int:search_id>/found.csv")
+@blueprint.get("/<int:search_id>/found.csv", endpoint="found_csv")
+@blueprint.get("/<int:search_id>/found.xlsx", endpoint="found_xlsx")
 @allow(Role.VIEWER, "export")
-def found_csv(search_id: int) -> Response:
-    """Download the orders of the list that match the filter as CSV."""
+def found_file(search_id: int) -> ResponseReturnValue:
+    """Download the orders of the list that match the filter, with the columns of ?format=."""
     _search_or_404(search_id)
     database, chosen = backend().database, filter_asked()
-    rows = _rows(database, search_id, chosen)
-    describe_orders(chosen, Count(order_searches.count_found(database, search_id, chosen), is_all=True))
+    count = Count(order_searches.count_found(database, search_id, chosen), is_all=True)
+    describe_orders(chosen, count)
     describe(f"search {search_id}")
-    return csv_download(rows, columns_asked(), _name(search_id, "found.csv"))
-
-
-@blueprint.get("/<int:search_id>/found.xlsx")
-@allow(Role.VIEWER, "export")
-def found_xlsx(search_id: int) -> ResponseReturnValue:
-    """Download the orders of the list that match the filter as a workbook. A long one is built in the background."""
-    _search_or_404(search_id)
-    database, chosen = backend().database, filter_asked()
-    total = order_searches.count_found(database, search_id, chosen)
-    describe_orders(chosen)
-    describe(f"search {search_id}")
-    return xlsx_download(_rows(database, search_id, chosen), workbook_columns(), _name(search_id, "found.xlsx"), total)
+    found = order_searches.walk_found(database, search_id, chosen)
+    rows = exported_rows(database, (one.order for one in found))
+    return file_download(rows, columns_asked(), f"{dated(f'search-{search_id}')}_found", count.found)
 
 
 @blueprint.get("/<int:search_id>/missing.csv")
@@ -114,7 +104,7 @@ def missing_csv(search_id: int) -> Response:
     search = _search_or_404(search_id)
     rows = [{"imei": imei} for _, imei in search.missing(order_searches.known_imeis(backend().database, search_id))]
     describe(rows=len(rows))
-    return csv_download(rows, MISSING_COLUMNS, _name(search_id, "missing.csv"))
+    return csv_download(rows, MISSING_COLUMNS, f"{dated(f'search-{search_id}')}_missing.csv")
 
 
 @blueprint.post("/<int:search_id>/order")
@@ -162,12 +152,3 @@ def _missing(search: SavedSearch, known: Set[str]) -> dict[str, Any]:
     found = search.missing(known, after, MISSING_SHOWN + 1)
     following = {"after": found[MISSING_SHOWN - 1][0]} if len(found) > MISSING_SHOWN else {}
     return {"imeis": [imei for _, imei in found[:MISSING_SHOWN]], "following": following, "first_page": after is None}
-
-
-def _rows(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[dict[str, Any]]:
-    found = order_searches.walk_found(database, search_id, chosen)
-    return exported_rows(database, (one.order for one in found))
-
-
-def _name(search_id: int, ending: str) -> str:
-    return f"search-{search_id}_{utc_now():%Y%m%dT%H%MZ}_{ending}"

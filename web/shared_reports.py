@@ -71,8 +71,8 @@ def show(link_secret: str) -> ResponseReturnValue:
 
 def _file(link: ReportLink) -> Response:
     batch = batch_or_404(link.batch_id)
-    name = export_name(batch.batch_id, f"{batch.customer} {batch.label}", "results", utc_now(), "csv")
-    return csv_download(result_rows(backend().database, batch), _columns(link), name)
+    name = export_name(batch.batch_id, f"{batch.customer} {batch.label}", "results", utc_now())
+    return csv_download(result_rows(backend().database, batch), _columns(link), f"{name}.csv")
 
 
 def _columns(link: ReportLink) -> tuple[OutColumn, ...]:
