@@ -2,7 +2,7 @@
 
 import time
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -14,6 +14,7 @@ from storage.account_store import AccountState
 from web.access import allow, describe
 from web.account_lines import lines_of
 from web.format import money
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/settings/accounts")
 
@@ -40,15 +41,14 @@ def change(name: str) -> ResponseReturnValue:
         if limit is not None and limit != int(limit):
             raise NotPossibleError("The limit must be a whole number of calls.")
     except NotPossibleError as error:
-        flash(f"Account {name} was not changed: {error}", "error")
-        return redirect(url_for("accounts.listing"), 303)
+        return refuse(f"Account {name} was not changed: {error}", "accounts.listing")
     calls = None if limit is None else int(limit)
     with backend().database.write() as connection:
         before = _state_or_404(connection, name)
         account_store.change(connection, name, calls, budget)
     describe(old=_terms(before.rate_limit, before.daily_budget), new=_terms(calls, budget))
     flash(f"Account {name} is saved.", "good")
-    return redirect(url_for("accounts.listing"), 303)
+    return go_to("accounts.listing")
 
 
 @blueprint.post("/<name>/off")
@@ -74,7 +74,7 @@ def retry(name: str) -> ResponseReturnValue:
         _state_or_404(connection, name)
         account_store.let_go_on(connection, time.time(), name)
     flash(f"Account {name} tries again. Resume the batches that are paused.", "good")
-    return redirect(url_for("accounts.listing"), 303)
+    return go_to("accounts.listing")
 
 
 def _switched(name: str, off: bool) -> ResponseReturnValue:
@@ -84,7 +84,7 @@ def _switched(name: str, off: bool) -> ResponseReturnValue:
         account_store.switch(connection, name, off)
     words = "is off. Requests already sent will finish." if off else "is on. Resume the batches that wait for it."
     flash(f"Account {name} {words}", "good")
-    return redirect(url_for("accounts.listing"), 303)
+    return go_to("accounts.listing")
 
 
 def _state_or_404(connection: Transaction, name: str) -> AccountState:

@@ -6,7 +6,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -19,6 +19,7 @@ from web.access import allow, describe, may_open
 from web.context import PAGE, row_number
 from web.downloads import csv_download, dated
 from web.format import size
+from web.redirects import go_to
 
 blueprint = Blueprint("audit_log", __name__, url_prefix="/settings/audit-log")
 
@@ -108,7 +109,7 @@ def check() -> ResponseReturnValue:
     else:
         audit_chain.remember(database, report.last)
         flash("The entries of the audit log are in order.", "good")
-    return redirect(url_for("audit_log.show"), 303)
+    return go_to("audit_log.show")
 
 
 def action_words(action: str) -> tuple[str, str]:

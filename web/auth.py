@@ -22,7 +22,6 @@ from flask import (
     after_this_request,
     current_app,
     g,
-    redirect,
     render_template,
     request,
     session,
@@ -64,6 +63,7 @@ from web.access import (
 from web.bearer import came_with_token, is_for_token, require_token
 from web.edge import is_direct
 from web.forms import expect_little, keep_typed
+from web.redirects import go_to
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ def _ask_for_second_factor() -> ResponseReturnValue | None:
     if not _wants_page():
         return {"error": "Set up a second factor first.", "login": url_for(SECOND_FACTOR)}, 403
     record_nothing()
-    return redirect(url_for(SECOND_FACTOR), 303)
+    return go_to(SECOND_FACTOR)
 
 
 def needs_second_factor(user: User) -> bool:
@@ -241,9 +241,9 @@ def _ask_for_proof(permission: Permission | None) -> ResponseReturnValue | None:
         return {"error": "Confirm that it is you first. Nothing was changed.", "login": url_for(PROVE)}, 403
     record_nothing()
     if request.method == "GET":
-        return redirect(url_for(PROVE, next=request.full_path.rstrip("?")), 303)
+        return go_to(PROVE, next=request.full_path.rstrip("?"))
     keep_typed()
-    return redirect(url_for(PROVE, next=_path_of_form(), unsent=1), 303)
+    return go_to(PROVE, next=_path_of_form(), unsent=1)
 
 
 def safe_next(target: str) -> str:
@@ -284,7 +284,7 @@ def _ask_to_log_in() -> ResponseReturnValue:
     if not _wants_page():
         return {"error": "You are not logged in, or your session has ended.", "login": url_for(LOGIN)}, 401
     back = request.full_path.rstrip("?") if request.method == "GET" else "/"
-    return redirect(url_for(LOGIN, next=back if back != "/" else None), 303)
+    return go_to(LOGIN, next=back if back != "/" else None)
 
 
 def _describe_user() -> dict[str, object]:

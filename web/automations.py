@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
@@ -39,9 +38,11 @@ from web.format import money, plural
 from web.forms import keep_typed, typed_into
 from web.ordering import typing_objection
 from web.picker import preselected
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("automations", __name__, url_prefix="/automations")
 
+SHOW = "automations.show"
 #: Runs that a page lists.
 LISTED = 50
 COLUMNS = (
@@ -90,8 +91,7 @@ def new() -> ResponseReturnValue:
     wanted = asked()
     objection = filter_objection(wanted)
     if objection:
-        flash(objection, "error")
-        return redirect(url_for("orders.history", **wanted.chosen.arguments()), 303)
+        return refuse(objection, "orders.history", **wanted.chosen.arguments())
     kind = request.args.get("kind", AutomationKind.FOLLOW_UP, type=AutomationKind)
     filter, catalogue = stored_text(wanted.chosen), backend().catalog.current()
     tomorrow = (utc_now() + timedelta(days=1)).date().isoformat()
@@ -126,12 +126,11 @@ def create() -> ResponseReturnValue:
             require_free_name(connection, terms.name)
             made = automation_store.create(connection, kind, terms, current_actor())
     except NotPossibleError as error:
-        flash(f"Not saved: {error}", "error")
         keep_typed()
-        return redirect(url_for("automations.new", kind=kind, **wanted.chosen.arguments()), 303)
+        return refuse(f"Not saved: {error}", "automations.new", kind=kind, **wanted.chosen.arguments())
     describe(f"automation {made}", kind=kind, **_described(terms))
     flash("Saved. It is off: look at what it would order, then turn it on.", "good")
-    return redirect(url_for("automations.show", automation_id=made), 303)
+    return go_to(SHOW, automation_id=made)
 
 
 @blueprint.get("/<int:automation_id>")
@@ -164,7 +163,6 @@ def show(automation_id: int) -> str:
 def change(automation_id: int) -> ResponseReturnValue:
     """Save other terms and turn the automation off."""
     found = _as_shown(automation_id)
-    back = redirect(url_for("automations.show", automation_id=automation_id), 303)
     try:
         terms = read_terms(request.form, found.kind, found.terms.filter)
         with backend().database.write() as connection:
@@ -173,10 +171,10 @@ def change(automation_id: int) -> ResponseReturnValue:
             automation_store.change(connection, found, terms, notice)
     except (NotPossibleError, ChangedMeanwhileError) as error:
         keep_typed()
-        return _refused(back, f"Not saved: {error}")
+        return refuse(f"Not saved: {error}", SHOW, automation_id=automation_id)
     describe(old=_described(found.terms), new=_described(terms))
     flash("Saved. It is off until you turn it on.", "good")
-    return back
+    return go_to(SHOW, automation_id=automation_id)
 
 
 @blueprint.post("/<int:automation_id>/trial")
@@ -184,7 +182,7 @@ def change(automation_id: int) -> ResponseReturnValue:
 def trial(automation_id: int) -> ResponseReturnValue:
     """Look at what it would order now, and order nothing."""
     try_out(backend(), _automation_or_404(automation_id), current_actor())
-    return redirect(url_for("automations.show", automation_id=automation_id) + "#trial", 303)
+    return go_to(SHOW, automation_id=automation_id, _anchor="trial")
 
 
 @blueprint.post("/<int:automation_id>/on")
@@ -192,13 +190,13 @@ def trial(automation_id: int) -> ResponseReturnValue:
 def turn_on(automation_id: int) -> ResponseReturnValue:
     """Let it order by itself, within the daily limit of who turns it on."""
     found = _as_shown(automation_id)
-    back = redirect(url_for("automations.show", automation_id=automation_id), 303)
     if "sure" not in request.form:
-        return _refused(back, "Not turned on: tick that it may place paid orders by itself.")
+        why = "Not turned on: tick that it may place paid orders by itself."
+        return refuse(why, SHOW, automation_id=automation_id)
     due = schedule_of(found.terms).next_after(utc_now()) if found.rechecks else None
     describe(f"automation {automation_id}", **_described(found.terms))
     words = "It is on. Results that arrive from now on are ordered." if due is None else "It is on."
-    return _moved(back, lambda c: automation_store.turn_on(c, found, current_actor(), due), words)
+    return _moved(found, lambda c: automation_store.turn_on(c, found, current_actor(), due), words)
 
 
 @blueprint.post("/<int:automation_id>/off")
@@ -206,10 +204,9 @@ def turn_on(automation_id: int) -> ResponseReturnValue:
 def turn_off(automation_id: int) -> ResponseReturnValue:
     """Let it order nothing more by itself; batches that it made go on."""
     found = _automation_or_404(automation_id)
-    back = redirect(url_for("automations.show", automation_id=automation_id), 303)
     why = f"Turned off by {current_actor().name}."
     words = "It is off. Batches that it made go on: pause them on their pages."
-    return _moved(back, lambda c: automation_store.turn_off(c, found, why), words)
+    return _moved(found, lambda c: automation_store.turn_off(c, found, why), words)
 
 
 @blueprint.post("/<int:automation_id>/run")
@@ -217,25 +214,24 @@ def turn_off(automation_id: int) -> ResponseReturnValue:
 def run(automation_id: int) -> ResponseReturnValue:
     """Order what the trial of the form has shown, at the price that it has shown."""
     found, shown = _automation_or_404(automation_id), _run_or_404(row_of_form("trial") or 0)
-    back = redirect(url_for("automations.show", automation_id=automation_id) + "#trial", 303)
     if shown.automation_id != automation_id or shown.kind is not RunKind.TRIAL:
         abort(400)
     batch_id = batch_of_token(backend().database, token_of(shown))
     if batch_id is not None:
         record_nothing()
         flash("This trial was confirmed before. Nothing more was sent: this is the batch that it made.")
-        return redirect(url_for("batches.live", batch_id=batch_id), 303)
+        return go_to("batches.live", batch_id=batch_id)
     must_type = shown.cost > backend().settings.confirm_above
     if must_type and (objection := typing_objection(shown.sent)):
-        return _refused(back, objection)
+        return refuse(objection, SHOW, automation_id=automation_id, _anchor="trial")
     try:
         batch_id = run_by_hand(backend(), found, shown, current_actor())
     except (MustWaitError, OverBudgetError, ChangedMeanwhileError) as error:
-        return _refused(back, f"Nothing was sent. {error}")
+        return refuse(f"Nothing was sent. {error}", SHOW, automation_id=automation_id, _anchor="trial")
     cost = {"imeis": shown.sent, "cost": money(shown.cost)}
     describe(f"batch {batch_id}", automation=automation_id, service=found.terms.service_id, **cost)
     flash(f"Batch {batch_id} has started: {plural(shown.sent, 'IMEI')} to send.", "good")
-    return redirect(url_for("batches.live", batch_id=batch_id), 303)
+    return go_to("batches.live", batch_id=batch_id)
 
 
 @blueprint.get("/runs/<int:run_id>")
@@ -295,21 +291,15 @@ def _as_shown(automation_id: int) -> Automation:
     return found
 
 
-def _moved(back: Any, move: Callable[[Transaction], None], words: str) -> ResponseReturnValue:
+def _moved(automation: Automation, move: Callable[[Transaction], None], words: str) -> ResponseReturnValue:
     """Write a change and show the words, or why it was not possible."""
     try:
         with backend().database.write() as connection:
             move(connection)
     except ChangedMeanwhileError as error:
-        return _refused(back, str(error))
+        return refuse(str(error), SHOW, automation_id=automation.automation_id)
     flash(words, "good")
-    return back  # type: ignore[no-any-return]
-
-
-def _refused(back: Any, why: str) -> ResponseReturnValue:
-    describe(refused=why)
-    flash(why, "error")
-    return back  # type: ignore[no-any-return]
+    return go_to(SHOW, automation_id=automation.automation_id)
 
 
 def _described(terms: automation_store.Terms) -> dict[str, object]:

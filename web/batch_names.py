@@ -2,7 +2,7 @@
 
 from dataclasses import astuple
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, flash, request
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -11,6 +11,7 @@ from storage.batch_names import rename_batch
 from web.access import allow, describe
 from web.batch_fields import names_from
 from web.context import batch_or_404
+from web.redirects import go_to
 
 blueprint = Blueprint("batch_names", __name__, url_prefix="/batches")
 
@@ -24,4 +25,4 @@ def rename(batch_id: int) -> ResponseReturnValue:
     rename_batch(backend().database, batch_id, names)
     describe(old=" · ".join(astuple(before.names)), new=" · ".join(astuple(names)))
     flash("Batch details saved.", "good")
-    return redirect(url_for("batches.live", batch_id=batch_id), 303)
+    return go_to("batches.live", batch_id=batch_id)

@@ -9,7 +9,6 @@ from flask import (
     abort,
     flash,
     jsonify,
-    redirect,
     render_template,
     request,
     url_for,
@@ -40,10 +39,12 @@ from web.downloads import columns_asked, file_download, named_by_columns
 from web.filters import SHOWN, suggested_tags
 from web.format import plural
 from web.order_columns import OrderTable, headings, shown_columns
+from web.redirects import go_to, refuse
 from web.stream import chunk_words, stop_now, stream, whole_snapshot
 
 blueprint = Blueprint("batches", __name__, url_prefix="/batches")
 
+LIVE = "batches.live"
 LISTED = 50
 #: Outcomes without an order: sending these IMEIs again pays nothing twice.
 SAFE_AGAIN = (Outcome.REFUSED, Outcome.CANCELLED)
@@ -116,7 +117,7 @@ def pause(batch_id: int) -> ResponseReturnValue:
     if not done:
         describe(refused=NOT_RUNNING)
     flash("Paused. Requests already sent will finish." if done else NOT_RUNNING)
-    return _back(batch_id)
+    return go_to(LIVE, batch_id=batch_id)
 
 
 @blueprint.post("/<int:batch_id>/resume")
@@ -126,11 +127,11 @@ def resume(batch_id: int) -> ResponseReturnValue:
     progress = batch_or_404(batch_id)
     resumed = resume_at(backend(), progress, request.form.get("price", type=float))
     if resumed.objection:
-        return _refused(batch_id, resumed.objection)
+        return refuse(resumed.objection, LIVE, batch_id=batch_id)
     if not resumed.done:
         describe(refused=NOT_PAUSED)
     flash(_resumed(progress.unit_price, resumed.price) if resumed.done else NOT_PAUSED)
-    return _back(batch_id)
+    return go_to(LIVE, batch_id=batch_id)
 
 
 @blueprint.post("/<int:batch_id>/results")
@@ -140,7 +141,7 @@ def ask_for_results(batch_id: int) -> ResponseReturnValue:
     batch_or_404(batch_id)
     request_sync(backend().database)
     flash("The app is asking the provider for all pending results. They appear here automatically.")
-    return _back(batch_id)
+    return go_to(LIVE, batch_id=batch_id)
 
 
 @blueprint.get("/<int:batch_id>/cancel")
@@ -158,7 +159,7 @@ def cancel(batch_id: int) -> ResponseReturnValue:
     batch_or_404(batch_id)
     taken = stop_batch(backend(), batch_id)
     flash(_stopped(batch_or_404(batch_id), taken))
-    return _back(batch_id)
+    return go_to(LIVE, batch_id=batch_id)
 
 
 @blueprint.post("/<int:batch_id>/retry")
@@ -172,13 +173,13 @@ def retry(batch_id: int) -> ResponseReturnValue:
         words = "No IMEI of this batch was refused or cancelled, so there is nothing to send again."
         describe(refused=words)
         flash(words)
-        return _back(batch_id)
+        return go_to(LIVE, batch_id=batch_id)
     label = f"Again: {progress.label}"[:100]
     # The provider took them before, so a wrong check digit is no reason to leave one out.
     token = drafts.from_imeis(imeis, label, progress.service_id, ["include_luhn"])
     rename_upload(database, token, replace(progress.names, name=label))
     describe(imeis=len(imeis), service=progress.service_id)
-    return redirect(url_for("preview.show", token=token), 303)
+    return go_to("preview.show", token=token)
 
 
 @blueprint.get("/<int:batch_id>/results.csv", endpoint="results_csv")
@@ -241,12 +242,3 @@ def _stopped(progress: Progress, taken: int) -> str:
 
 def _resumed(before: float, now: float) -> str:
     return f"Resumed at {money(now)} per IMEI." if exceeds(now, before) else "Resumed."
-
-
-def _refused(batch_id: int, why: str) -> ResponseReturnValue:
-    flash(why, "error")
-    return _back(batch_id)
-
-
-def _back(batch_id: int) -> ResponseReturnValue:
-    return redirect(url_for("batches.live", batch_id=batch_id), 303)

@@ -1,6 +1,6 @@
 """Customers whom batches name: the list, the page of one with its default service, and the offer of that service."""
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
@@ -19,6 +19,7 @@ from web.context import row_number
 from web.customers_seen import seen_batches
 from web.downloads import csv_download
 from web.format import plural
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("customers", __name__)
 
@@ -72,12 +73,10 @@ def set_default() -> ResponseReturnValue:
     describe(f"customer {name}", service=service_id)
     objection = service_objection(backend().catalog.current().find(service_id), service_id) if service_id else ""
     if objection:
-        describe(refused=objection)
-        flash(objection, "error")
-    else:
-        customer_store.set_default_service(backend().database, name, service_id)
-        flash("Default service saved." if service_id else "No service is suggested any more.", "good")
-    return redirect(url_for("customers.show", name=name), 303)
+        return refuse(objection, "customers.show", name=name)
+    customer_store.set_default_service(backend().database, name, service_id)
+    flash("Default service saved." if service_id else "No service is suggested any more.", "good")
+    return go_to("customers.show", name=name)
 
 
 @blueprint.post("/customers/rename")
@@ -87,12 +86,10 @@ def rename() -> ResponseReturnValue:
     found, new = _customer_or_404(request.form.get("customer", "")), one_line(request.form.get("new", ""))
     describe(f"customer {found.name}", new=new)
     if not new:
-        describe(refused="no name")
-        flash("Enter a name.", "error")
-        return redirect(url_for("customers.show", name=found.name), 303)
+        return refuse("Enter a name.", "customers.show", name=found.name)
     count = customer_store.rename_customer(backend().database, found.name, new)
     flash(f"{plural(count, 'batch', 'batches')} renamed to “{new}”.", "good")
-    return redirect(url_for("customers.show", name=new), 303)
+    return go_to("customers.show", name=new)
 
 
 @blueprint.post("/batch/preview/<token>/customer-service")
@@ -103,7 +100,7 @@ def use_default(token: str) -> ResponseReturnValue:
     service_id = customer_store.default_service(backend().database, found.customer)
     if service_id:
         change_upload(backend().database, token, service_id, found.choice)
-    return redirect(url_for("preview.show", token=token), 303)
+    return go_to("preview.show", token=token)
 
 
 @blueprint.get("/batch/preview/<token>/other-customers.csv")

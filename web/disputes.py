@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 from amounts import exceeds, money, plural
@@ -18,6 +18,7 @@ from storage.rows import Dispute
 from web.access import allow, current_actor, describe
 from web.context import PAGE, batch_of_url, order_or_404, row_number
 from web.downloads import dated, report_file
+from web.redirects import go_to, refuse
 from web.refund_list import read_day, read_dollars
 
 blueprint = Blueprint("disputes", __name__, url_prefix="/reports")
@@ -147,12 +148,12 @@ def open_disputes() -> ResponseReturnValue:
     is_one_order = "one" in form and "all" not in form and kind is not DisputeKind.IN_DOUBT
     if opened and is_one_order and (dispute := dispute_queries.of_order(database, rows[0])):
         flash("Dispute opened.", "good")
-        return redirect(url_for("disputes.show", dispute_id=dispute.id), 303)
+        return go_to("disputes.show", dispute_id=dispute.id)
     if opened:
         flash(f"{plural(opened, 'dispute')} opened.", "good")
     else:
         flash("No dispute was opened: select rows that are not disputed yet.", "error")
-    return redirect(url_for("disputes.listing", kind=kind), 303)
+    return go_to("disputes.listing", kind=kind)
 
 
 @blueprint.post("/disputes/order/<order_id>")
@@ -166,13 +167,12 @@ def open_of_order(order_id: str) -> ResponseReturnValue:
     )
     dispute = dispute_queries.of_order(backend().database, order.id)
     if dispute is None:
-        flash("No dispute was opened: write what is wrong with a result.", "error")
-        return redirect(url_for("orders.order", order_id=order_id), 303)
+        return refuse("No dispute was opened: write what is wrong with a result.", "orders.order", order_id=order_id)
     if opened:
         flash("Dispute opened.", "good")
     else:
         describe(refused="The order is disputed already.")
-    return redirect(url_for("disputes.show", dispute_id=dispute.id), 303)
+    return go_to("disputes.show", dispute_id=dispute.id)
 
 
 @blueprint.post("/disputes/steps")
@@ -192,7 +192,7 @@ def take_steps() -> ResponseReturnValue:
         flash(f"{plural(moved, 'dispute is', 'disputes are')} {to} now.", "good")
     else:
         flash("Nothing was changed: select disputes first.", "error")
-    return redirect(url_for("disputes.listing", state=state, kind=kind), 303)
+    return go_to("disputes.listing", state=state, kind=kind)
 
 
 @blueprint.get("/disputes/<int:dispute_id>")
@@ -228,7 +228,7 @@ def change(dispute_id: int) -> ResponseReturnValue:
         flash("Dispute saved.", "good")
     else:
         flash("Nothing was changed: write a note, or reload the page for the steps that are possible now.", "error")
-    return redirect(url_for("disputes.show", dispute_id=dispute_id), 303)
+    return go_to("disputes.show", dispute_id=dispute_id)
 
 
 @blueprint.post("/disputes/<int:dispute_id>/refund")
@@ -249,7 +249,7 @@ def refund(dispute_id: int) -> ResponseReturnValue:
         flash(f"The refund was not recorded: {more}", "error")
     else:
         flash("The refund was not recorded: the dispute has changed. Reload the page for its state.", "error")
-    return redirect(url_for("disputes.show", dispute_id=dispute_id), 303)
+    return go_to("disputes.show", dispute_id=dispute_id)
 
 
 def _dispute_or_404(dispute_id: int) -> Dispute:

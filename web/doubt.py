@@ -5,9 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -35,14 +34,18 @@ from submission import (
 from web.access import allow, describe
 from web.context import batch_or_404, row_number
 from web.format import plural
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("doubt", __name__, url_prefix="/batches/<int:batch_id>/doubt")
 
+SHOW = "doubt.show"
 #: Items in doubt on one page.
 SHOWN = 25
 #: Most rows of the lists of reasons and of replies.
 GROUPS = 12
 NO_WORDS = "sent, but no reply was recorded"
+CHANGED = "Nothing was sent: the IMEIs in doubt have changed. Check the list and try again."
+NOT_SURE = "Nothing was sent: tick the box to confirm that you checked the provider's site."
 NOT_LOOKED = "The program has not checked the provider's list for these IMEIs yet."
 
 
@@ -62,8 +65,7 @@ def _refuse_other_account() -> ResponseReturnValue | None:
     objection = account_objection(backend().database, backend().settings) if request.method == "POST" else ""
     if not objection:
         return None
-    flash(objection, "error")
-    return redirect(url_for("doubt.show", **(request.view_args or {})), 303)
+    return refuse(objection, SHOW, **(request.view_args or {}))
 
 
 @blueprint.get("")
@@ -89,7 +91,7 @@ def ask(batch_id: int) -> ResponseReturnValue:
     batch_or_404(batch_id)
     ask_again(backend().database)
     flash("The app is asking the provider. IMEIs that are settled disappear from this page automatically.")
-    return redirect(url_for("doubt.show", batch_id=batch_id), 303)
+    return go_to(SHOW, batch_id=batch_id)
 
 
 @blueprint.post("/not-placed")
@@ -104,18 +106,18 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
         mark = batch_doubt.doubt_of(connection, batch_id).mark
     chosen = [item_id for item_id in undecided if every or item_id in ticked]
     if every and request.form.get("seen") != mark:
-        return _refused(batch_id, "Nothing was sent: the IMEIs in doubt have changed. Check the list and try again.")
+        return refuse(CHANGED, SHOW, batch_id=batch_id)
     if not chosen:
-        return _refused(batch_id, "Nothing was sent: tick the IMEIs that were not placed.")
+        return refuse("Nothing was sent: tick the IMEIs that were not placed.", SHOW, batch_id=batch_id)
     if "sure" not in request.form:
-        return _refused(batch_id, "Nothing was sent: tick the box to confirm that you checked the provider's site.")
+        return refuse(NOT_SURE, SHOW, batch_id=batch_id)
     try:
         sent = was_not_placed(backend().database, chosen, _rest())
     except NotPossibleError as error:
-        return _refused(batch_id, f"Nothing was sent. {error}")
+        return refuse(f"Nothing was sent. {error}", SHOW, batch_id=batch_id)
     describe(imeis=sent)
     flash(f"{plural(sent, 'IMEI')} will be sent again after one more check of the provider's list.", "good")
-    return redirect(url_for("batches.live", batch_id=batch_id), 303)
+    return go_to("batches.live", batch_id=batch_id)
 
 
 @blueprint.post("/placed")
@@ -130,10 +132,12 @@ def placed(batch_id: int) -> ResponseReturnValue:
         order = _order_of(progress, item_id, given)
         was_placed(backend().database, item_id, order.id, batch_id, order.status)
     except (NotPossibleError, GSMFusionAPIError) as error:
-        return _refused(batch_id, f"Nothing was recorded. {error}", item=item_id, order_id=given.strip()[:40])
+        return refuse(
+            f"Nothing was recorded. {error}", SHOW, batch_id=batch_id, item=item_id, order_id=given.strip()[:40]
+        )
     describe(order=order.id, imei=order.imei)
     flash(f"Order {order.id} is recorded. You can undo this below until it has a result.", "good")
-    return redirect(url_for("doubt.show", batch_id=batch_id), 303)
+    return go_to(SHOW, batch_id=batch_id)
 
 
 @blueprint.post("/undo")
@@ -145,10 +149,10 @@ def undo(batch_id: int) -> ResponseReturnValue:
     try:
         take_back_order(backend().database, batch_id, order_id)
     except NotPossibleError as error:
-        return _refused(batch_id, str(error))
+        return refuse(str(error), SHOW, batch_id=batch_id)
     describe(order=order_id)
     flash(f"Order {order_id} is no longer recorded. Its IMEI is in doubt again.", "good")
-    return redirect(url_for("doubt.show", batch_id=batch_id), 303)
+    return go_to(SHOW, batch_id=batch_id)
 
 
 @blueprint.post("/not-placed/undo")
@@ -159,13 +163,7 @@ def undo_not_placed(batch_id: int) -> ResponseReturnValue:
     moved = take_back_clearing(backend().database, batch_id)
     describe(imeis=moved)
     flash(f"{plural(moved, 'IMEI')} will not be sent again." if moved else "There was nothing to undo.")
-    return redirect(url_for("doubt.show", batch_id=batch_id), 303)
-
-
-def _refused(batch_id: int, why: str, **kept: Any) -> ResponseReturnValue:
-    """Redirect to the page with the reason and the typed values."""
-    flash(why, "error")
-    return redirect(url_for("doubt.show", batch_id=batch_id, **kept), 303)
+    return go_to(SHOW, batch_id=batch_id)
 
 
 def _order_of(progress: Progress, item_id: int, given: str) -> IMEIOrder:

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from flask import Response, abort, redirect, request, send_file, url_for
+from flask import Response, abort, request, send_file
 from flask.typing import ResponseReturnValue
 
 from backend import Backend, backend
@@ -43,6 +43,7 @@ from storage.rows import Order
 from storage.tag_store import tags_of_batches, tags_of_orders
 from web.access import describe
 from web.order_columns import OrderTable, exported_columns
+from web.redirects import go_to
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ def file_download(rows: ExportRows, columns: tuple[OutColumn, ...], stem: str, t
     if total > AT_ONCE:
         export = Export(secrets.token_urlsafe(18), name, total)
         start(backend(), export, partial(_write_workbook, rows, columns))
-        return redirect(url_for("exports.show", token=export.token), 303)
+        return go_to("exports.show", token=export.token)
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the response closes it
     write_xlsx(rows, file, columns)
     file.seek(0)
@@ -210,7 +211,7 @@ def sheet_download(sheet: MySheet, batch_id: int) -> ResponseReturnValue:
     found = begin_sheet(sheet, batch_id)
     if found.state == "done" and not found.notices:
         return take_export(found)
-    return redirect(url_for("exports.show", token=found.token), 303)
+    return go_to("exports.show", token=found.token)
 
 
 def begin_sheet(sheet: MySheet, batch_id: int) -> Export:

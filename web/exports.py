@@ -1,11 +1,12 @@
 """The pages of files that are built in the background."""
 
-from flask import Blueprint, redirect, render_template, url_for
+from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from people import Role
 from web.access import allow, record_nothing
 from web.downloads import export_or_404, send_export
+from web.redirects import go_to
 
 blueprint = Blueprint("exports", __name__, url_prefix="/exports")
 
@@ -24,5 +25,5 @@ def file(token: str) -> ResponseReturnValue:
     found = export_or_404(token)
     if found.state != "done":
         record_nothing()
-        return redirect(url_for("exports.show", token=token), 303)
+        return go_to("exports.show", token=token)
     return send_export(found)

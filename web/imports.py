@@ -1,6 +1,6 @@
 """Import of order files: upload, dry run, confirmation and undo."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -11,6 +11,7 @@ from spreadsheets import UnreadableFileError, read_orders
 from storage.batch_uploads import Upload, find_upload, store_upload
 from web.access import allow, describe
 from web.format import plural
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("imports", __name__, url_prefix="/database/import")
 
@@ -25,19 +26,17 @@ def upload() -> ResponseReturnValue:
     """Store the uploaded file and redirect to the dry run."""
     file = request.files.get("file")
     if file is None or not file.filename:
-        flash("Choose a file with orders.", "error")
-        return redirect(url_for("overview.database"), 303)
+        return refuse("Choose a file with orders.", "overview.database")
     data = file.read()
     try:
         next(read_orders(data), None)
     except UnreadableFileError as error:
-        flash(f"Not imported: {error}", "error")
-        return redirect(url_for("overview.database"), 303)
+        return refuse(f"Not imported: {error}", "overview.database")
     label = "".join(sign if sign.isprintable() else " " for sign in file.filename)[:100]
     database, folder = backend().database, backend().uploads
     token = store_upload(database, folder, data, label=label, kind=KIND, service_id="")
     describe(label, size=len(data))
-    return redirect(url_for("imports.preview", token=token), 303)
+    return go_to("imports.preview", token=token)
 
 
 @blueprint.get("/<token>")
@@ -48,8 +47,7 @@ def preview(token: str) -> ResponseReturnValue:
     try:
         plan = plan_import(backend().database, read_orders(found.path))
     except UnreadableFileError as error:
-        flash(f"Not imported: {error}", "error")
-        return redirect(url_for("overview.database"), 303)
+        return refuse(f"Not imported: {error}", "overview.database")
     shown = {fate: SHOWN_LEFT_OUT if fate in (Fate.NOT_UNDERSTOOD, Fate.UNMATCHED) else SHOWN for fate in Fate}
     done = request.args.get("done", type=int)
     return render_template("imports.html", upload=found, plan=plan, fates=list(Fate), shown=shown, done=done)
@@ -63,13 +61,12 @@ def confirm(token: str) -> ResponseReturnValue:
     try:
         import_id, plan = import_orders(backend().database, read_orders(found.path), found.label)
     except UnreadableFileError as error:
-        flash(f"Not imported: {error}", "error")
-        return redirect(url_for("overview.database"), 303)
+        return refuse(f"Not imported: {error}", "overview.database")
     describe(f"import {import_id}", file=found.label, rows=plan.summary)
     flash(f"Import {import_id}: {plan.summary}.", "good")
     if plan.count(Fate.UNMATCHED):
-        return redirect(url_for("imports.preview", token=token, done=import_id), 303)
-    return redirect(url_for("overview.database"), 303)
+        return go_to("imports.preview", token=token, done=import_id)
+    return go_to("overview.database")
 
 
 @blueprint.post("/<int:import_id>/undo")
@@ -84,7 +81,7 @@ def undo(import_id: int) -> ResponseReturnValue:
         describe(restored=restored, kept=kept)
         more = f"; {plural(kept, 'order')} kept, because they changed later" if kept else ""
         flash(f"Import {import_id} is undone: {plural(restored, 'order')} restored{more}.", "good")
-    return redirect(url_for("overview.database"), 303)
+    return go_to("overview.database")
 
 
 def _upload_or_404(token: str) -> Upload:

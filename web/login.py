@@ -3,13 +3,14 @@
 import logging
 from math import ceil
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from access import LoginRefusedError, all_users
 from people import Role
 from web.access import allow, allow_everyone, describe, set_actor
 from web.auth import authenticator, is_inside, safe_next, start_session, stop_session
+from web.redirects import go_to
 
 logger = logging.getLogger(__name__)
 blueprint = Blueprint("login", __name__)
@@ -43,7 +44,7 @@ def login() -> ResponseReturnValue:
 def logout() -> ResponseReturnValue:
     """End the session of this browser."""
     stop_session()
-    return redirect(url_for("login.login"), 303)
+    return go_to("login.login")
 
 
 def _tried(name: str) -> str:

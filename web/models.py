@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -22,6 +22,7 @@ from storage.model_store import (
 from web.access import allow, describe
 from web.batch_fields import one_line
 from web.format import plural
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("models", __name__, url_prefix="/settings/models")
 
@@ -63,14 +64,14 @@ def import_list() -> ResponseReturnValue:
     file = request.files.get("file")
     name = one_line(file.filename or "") if file else ""
     if file is None or not name:
-        return _refused("Choose a file with TACs.")
+        return refuse("Choose a file with TACs.", "models.show")
     try:
         read = _read(file.read())
     except UnreadableFileError as error:
-        return _refused(f"Not imported: {error}")
+        return refuse(f"Not imported: {error}", "models.show")
     if not read.rows:
         _name_failures(read)
-        return _refused("Not imported: no row of the file has a TAC with a model or a brand.")
+        return refuse("Not imported: no row of the file has a TAC with a model or a brand.", "models.show")
     done = import_models(backend().database, read.rows)
     failed = sum(map(len, read.failures.values()))
     known = done.new + done.changed + done.unchanged
@@ -81,7 +82,7 @@ def import_list() -> ResponseReturnValue:
     describe(name, rows=words)
     flash(f"{plural(known, 'TAC')} read from {name}: {words}.", "good")
     _name_failures(read)
-    return redirect(url_for("models.show"), 303)
+    return go_to("models.show")
 
 
 @blueprint.post("/forget")
@@ -91,7 +92,7 @@ def forget() -> ResponseReturnValue:
     count = forget_imported(backend().database)
     describe(tacs=count)
     flash(f"{plural(count, 'imported TAC')} deleted.", "good")
-    return redirect(url_for("models.show"), 303)
+    return go_to("models.show")
 
 
 def _read(data: bytes) -> ReadList:
@@ -108,9 +109,3 @@ def _name_failures(read: ReadList) -> None:
     for reason, rows in sorted(read.failures.items(), key=lambda failure: -len(failure[1])):
         more = f" and {len(rows) - ROWS_NAMED:,} more" if len(rows) > ROWS_NAMED else ""
         flash(f"{plural(len(rows), 'row')} left out (row {', '.join(map(str, rows[:ROWS_NAMED]))}{more}): {reason}")
-
-
-def _refused(why: str) -> ResponseReturnValue:
-    describe(refused=why)
-    flash(why, "error")
-    return redirect(url_for("models.show"), 303)

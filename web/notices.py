@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -28,6 +28,7 @@ from storage.webhook_store import MOST_WEBHOOKS, Webhook
 from web.access import allow, describe
 from web.context import row_number
 from web.forms import keep_typed, typed_into
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("notices", __name__, url_prefix="/settings/notifications")
 
@@ -76,7 +77,7 @@ def test_people() -> ResponseReturnValue:
         result = sent[target.key]
         words = "The test message was sent." if result.is_sent else f"Not sent. {result.words}"
         flash(f"{target.label}: {words}", "good" if result.is_sent else "error")
-    return redirect(url_for("notices.show"), 303)
+    return go_to("notices.show")
 
 
 @blueprint.post("/webhooks")
@@ -91,9 +92,8 @@ def add() -> ResponseReturnValue:
         if added is None:
             raise NotPossibleError(f"There are {MOST_WEBHOOKS} webhooks already. Delete one that is not used.")
     except NotPossibleError as error:
-        flash(f"The webhook was not added: {error}", "error")
         keep_typed()
-        return redirect(url_for("notices.show"), 303)
+        return refuse(f"The webhook was not added: {error}", "notices.show")
     describe(f"webhook {added}", host=entered.host, events=" ".join(entered.events))
     return render_template("webhook_secret.html", webhook_id=added, secret=secret, is_new=True)
 
@@ -115,9 +115,8 @@ def change(webhook_id: int) -> ResponseReturnValue:
     try:
         entered = _entered()
     except NotPossibleError as error:
-        flash(f"The webhook was not changed: {error}", "error")
         keep_typed()
-        return redirect(url_for("notices.webhook", webhook_id=webhook_id), 303)
+        return refuse(f"The webhook was not changed: {error}", "notices.webhook", webhook_id=webhook_id)
     describe(host=entered.host, events=" ".join(entered.events))
     values = (entered.url, entered.description, entered.events)
     return _changed(webhook_id, lambda c: webhook_store.change_webhook(c, webhook_id, *values), "The webhook is saved.")
@@ -136,8 +135,11 @@ def turn_off(webhook_id: int) -> ResponseReturnValue:
 def turn_on(webhook_id: int) -> ResponseReturnValue:
     """Send to a webhook again."""
     if not _webhook_or_404(webhook_id).has_secret:
-        flash("Not enabled: the webhook has no secret, as after a restore. Rotate its secret first.", "error")
-        return redirect(url_for("notices.webhook", webhook_id=webhook_id), 303)
+        return refuse(
+            "Not enabled: the webhook has no secret, as after a restore. Rotate its secret first.",
+            "notices.webhook",
+            webhook_id=webhook_id,
+        )
     words = "The webhook is enabled. It gets what happens from now on."
     return _changed(webhook_id, lambda c: webhook_store.enable_webhook(c, webhook_id), words)
 
@@ -161,7 +163,7 @@ def delete(webhook_id: int) -> ResponseReturnValue:
         if not webhook_store.delete_webhook(connection, webhook_id):
             abort(404, UNKNOWN)
     flash(f"Webhook {webhook_id} is deleted.", "good")
-    return redirect(url_for("notices.show"), 303)
+    return go_to("notices.show")
 
 
 @blueprint.post("/webhooks/<int:webhook_id>/test")
@@ -169,12 +171,11 @@ def delete(webhook_id: int) -> ResponseReturnValue:
 def test_webhook(webhook_id: int) -> ResponseReturnValue:
     """Let the leader send a test event to a webhook."""
     if _webhook_or_404(webhook_id).disabled_at:
-        flash("The test was not sent: the webhook is disabled.", "error")
-        return redirect(url_for("notices.webhook", webhook_id=webhook_id), 303)
+        return refuse("The test was not sent: the webhook is disabled.", "notices.webhook", webhook_id=webhook_id)
     with backend().database.write() as connection:
         delivery_store.add_test(connection, webhook_id, utc_now())
     flash("The test event is being sent. Reload this page to see the answer.", "good")
-    return redirect(url_for("notices.webhook", webhook_id=webhook_id), 303)
+    return go_to("notices.webhook", webhook_id=webhook_id)
 
 
 @blueprint.get("/deliveries")
@@ -209,7 +210,7 @@ def send_again(delivery_id: int) -> ResponseReturnValue:
         flash("It is being sent again. Reload this page to see the answer.", "good")
     else:
         flash("Not sent again: it waits already, or its webhook is disabled or deleted.", "error")
-    return redirect(url_for("notices.deliveries"), 303)
+    return go_to("notices.deliveries")
 
 
 def _number(name: str) -> int | None:
@@ -245,7 +246,7 @@ def _changed(webhook_id: int, write: Callable[[Transaction], bool], words: str) 
         if not write(connection):
             abort(404, UNKNOWN)
     flash(words, "good")
-    return redirect(url_for("notices.webhook", webhook_id=webhook_id), 303)
+    return go_to("notices.webhook", webhook_id=webhook_id)
 
 
 def _entered() -> EnteredWebhook:

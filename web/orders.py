@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, Response, jsonify, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
@@ -43,6 +43,7 @@ from web.filters import PERIODS, SHOWN, Asked, asked, filter_asked, suggested
 from web.format import synced
 from web.order_columns import OrderTable, headings, shown_columns
 from web.picker import preselected
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("orders", __name__)
 
@@ -108,7 +109,7 @@ def rows() -> str:
 def sync_now() -> ResponseReturnValue:
     """Request all pending results. The process that calls the provider fetches them; the history shows the outcome."""
     request_sync(backend().database)
-    return redirect(url_for("orders.history", **filter_asked(selectable=True).arguments()), 303)
+    return go_to("orders.history", **filter_asked(selectable=True).arguments())
 
 
 @blueprint.get("/history/sync.json")
@@ -147,12 +148,11 @@ def preview_recheck() -> ResponseReturnValue:
     describe_orders(chosen)
     describe(service=service_id, imeis=len(imeis))
     if objection:
-        flash(objection, "error")
-        return redirect(url_for("orders.history", **chosen.arguments()), 303)
+        return refuse(objection, "orders.history", **chosen.arguments())
     label = imeis[0] if len(imeis) == 1 else f"Checked again: {len(imeis):,} IMEIs"
     # The provider took them before, so a wrong check digit is no reason to leave one out.
     token = drafts.from_imeis(imeis, label, service_id, ["recheck", "resend_rejected", "include_luhn"])
-    return redirect(url_for("preview.show", token=token), 303)
+    return go_to("preview.show", token=token)
 
 
 @blueprint.get("/history.csv", endpoint="history_csv")

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, abort, flash, render_template, request, send_file
 from flask.typing import ResponseReturnValue
 
 from account import read_state
@@ -27,6 +27,7 @@ from submission import OtherAccountError, account_objection, adopt_database, may
 from web.access import allow, describe
 from web.checks import RECENT, health_report, needed_actions
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
+from web.redirects import go_to, refuse
 from web.service_experience import SORTS, sorted_services
 from web.service_search import find_services
 
@@ -111,7 +112,7 @@ def mark_favourite() -> ResponseReturnValue:
     service_id = form.get("mark") or form.get("unmark", "")
     if not service_marks.mark_favourite(backend().database, service_id, "mark" in form):
         abort(404, f"There is no service {service_id}.")
-    return redirect(url_for("overview.services", q=form.get("q") or None, _anchor=f"s{service_id}"), 303)
+    return go_to("overview.services", q=form.get("q") or None, _anchor=f"s{service_id}")
 
 
 @blueprint.get("/help")
@@ -154,7 +155,7 @@ def check_database() -> ResponseReturnValue:
         flash(f"Checked in {seconds:.1f} s: no damage found.", "good")
     else:
         flash(f"Damaged: {word[:500]}", "error")
-    return redirect(url_for("overview.database"), 303)
+    return go_to("overview.database")
 
 
 @blueprint.post("/database/backup")
@@ -164,12 +165,11 @@ def backup() -> ResponseReturnValue:
     try:
         copy = make_backup(backend().database)
     except OSError as error:
-        flash(f"No backup was made: {error.strerror}.", "error")
-        return redirect(url_for("overview.database"), 303)
+        return refuse(f"No backup was made: {error.strerror}.", "overview.database")
     describe(file=copy.name, size=copy.stat().st_size)
     if not backend().database.is_file:
         flash(f"A backup was written into the backup folder: {copy.name}.", "good")
-        return redirect(url_for("overview.database"), 303)
+        return go_to("overview.database")
     return send_file(copy, "application/vnd.sqlite3", as_attachment=True, download_name=copy.name)
 
 
@@ -214,18 +214,16 @@ def status() -> ResponseReturnValue:
 def adopt_account() -> ResponseReturnValue:
     """Adopt a database with the orders of another account for the account in the settings."""
     if "sure" not in request.form:
-        flash("The database was not adopted: tick the box to confirm.", "error")
-        return redirect(url_for("overview.status"), 303)
+        return refuse("The database was not adopted: tick the box to confirm.", "overview.status")
     try:
         adopt_database(backend().database, backend().settings)
     except OtherAccountError as error:
-        flash(str(error), "error")
-        return redirect(url_for("overview.status"), 303)
+        return refuse(str(error), "overview.status")
     flash(
         "The database is adopted. Its unfinished batches are paused; resume those that this account should order.",
         "good",
     )
-    return redirect(url_for("overview.status"), 303)
+    return go_to("overview.status")
 
 
 def _adoption(backend: Backend) -> account_mark.Adoption | None:

@@ -1,6 +1,6 @@
 """The page Account: the user's default service, password and second factor, and where the user is logged in."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 from access import (
@@ -22,10 +22,11 @@ from web.auth import authenticator, current_session, start_session
 from web.context import row_of_form
 from web.format import plural
 from web.picker import choose_own_service, own_service
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 
-BY_USER = "ended by the user"
+BY_USER, UNCHANGED = "ended by the user", "Your password was not changed."
 
 
 @blueprint.get("")
@@ -54,12 +55,10 @@ def choose_service() -> ResponseReturnValue:
     objection = service_objection(backend().catalog.current().find(service_id), service_id) if service_id else ""
     describe(f"user {current_actor().name}", service=service_id)
     if objection:
-        describe(refused=objection)
-        flash(objection, "error")
-    else:
-        choose_own_service(service_id)
-        flash("Default service saved." if service_id else "Forms begin with the service that was used last.", "good")
-    return redirect(url_for("account.show"), 303)
+        return refuse(objection, "account.show")
+    choose_own_service(service_id)
+    flash("Default service saved." if service_id else "Forms begin with the service that was used last.", "good")
+    return go_to("account.show")
 
 
 @blueprint.post("/password")
@@ -72,12 +71,13 @@ def change_password() -> ResponseReturnValue:
         found.logins.check(user.name, request.form.get("current", ""), None, request.remote_addr or "")
         set_password(backend().database, found.passwords, user.user_id, request.form.get("password", ""))
     except LoginRefusedError:
-        return _refused("The current password is wrong, or there were too many attempts. Wait a minute and try again.")
+        why = "The current password is wrong, or there were too many attempts. Wait a minute and try again."
+        return refuse(f"{UNCHANGED} {why}", "account.show")
     except AccessRefusedError as error:
-        return _refused(str(error))
+        return refuse(f"{UNCHANGED} {error}", "account.show")
     start_session(user.user_id)
     flash("Your password is changed. All other sessions have ended.", "good")
-    return redirect(url_for("account.show"), 303)
+    return go_to("account.show")
 
 
 @blueprint.post("/sessions")
@@ -92,14 +92,9 @@ def end() -> ResponseReturnValue:
     else:
         count = int(end_session(database, session_id, login.user.user_id, BY_USER, now))
     flash(f"{plural(count, 'session')} ended.", "good")
-    return redirect(url_for("account.show"), 303)
+    return go_to("account.show")
 
 
 def _login() -> Session:
     """Return the session of this request; answers 403 in the open demo, which has none."""
     return current_session() or abort(403, "The demo on this machine needs no login, so there is no account.")
-
-
-def _refused(why: str) -> ResponseReturnValue:
-    flash(f"Your password was not changed. {why}", "error")
-    return redirect(url_for("account.show"), 303)

@@ -12,10 +12,8 @@ from flask import (
     Response,
     abort,
     flash,
-    redirect,
     render_template,
     request,
-    url_for,
 )
 from flask.typing import ResponseReturnValue
 
@@ -35,6 +33,7 @@ from web.customers_seen import seen_elsewhere
 from web.lots import BrandPart, asked_again, chosen_imeis, misfit_words, misfits, models_in, parts_of
 from web.ordering import Shown, must_type, price_mark, start_batch, started, typing_objection
 from web.picker import offered, preselected
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("preview", __name__)
 
@@ -119,7 +118,7 @@ def upload() -> ResponseReturnValue:
         return _ask_again(str(error), service_id, text)
     rename_upload(backend().database, token, names_from(request.form, BatchNames(_label(name))))
     describe(_label(name), service=service_id, size=len(content))
-    return redirect(url_for("preview.show", token=token), 303)
+    return go_to("preview.show", token=token)
 
 
 @blueprint.errorhandler(UnreadableFileError)
@@ -141,9 +140,9 @@ def show(token: str) -> ResponseReturnValue:
     """Show what was read, what would be sent and what it costs."""
     batch_id = batch_of_token(backend().database, token)
     if batch_id is not None:
-        return redirect(url_for("batches.live", batch_id=batch_id), 303)
+        return go_to("batches.live", batch_id=batch_id)
     if part_batches(backend().database, token):
-        return redirect(url_for("split.show", token=token), 303)
+        return go_to("split.show", token=token)
     return _preview_page(drafts.upload_or_404(token))
 
 
@@ -152,7 +151,7 @@ def show(token: str) -> ResponseReturnValue:
 def options(token: str) -> ResponseReturnValue:
     """Change how the file is read, or which IMEIs are included."""
     _keep_options(drafts.upload_or_404(token))
-    return _back(token)
+    return go_to("preview.show", token=token)
 
 
 @blueprint.post("/batch/preview/<token>")
@@ -162,7 +161,7 @@ def confirm(token: str) -> ResponseReturnValue:
     batch_id = batch_of_token(backend().database, token)
     if batch_id is None and part_batches(backend().database, token):
         record_nothing()
-        return redirect(url_for("split.show", token=token), 303)
+        return go_to("split.show", token=token)
     if batch_id is not None:
         record_nothing()
     else:
@@ -170,11 +169,11 @@ def confirm(token: str) -> ResponseReturnValue:
         describe(file=found.label)
         if _asks_for_another(found):
             _keep_options(found)
-            return _refused(token, CHANGED)
+            return refuse(CHANGED, "preview.show", token=token)
         batch_id, objection = _confirmed(found)
         if batch_id is None:
-            return _refused(token, objection)
-    return redirect(url_for("batches.live", batch_id=batch_id), 303)
+            return refuse(objection, "preview.show", token=token)
+    return go_to("batches.live", batch_id=batch_id)
 
 
 @blueprint.get("/batch/preview/<token>/rejects.csv")
@@ -231,15 +230,6 @@ def _whole(text: str) -> int:
         return int(text)
     except ValueError:
         abort(400, f"“{text}” is not a number of a row or column.")
-
-
-def _refused(token: str, why: str) -> ResponseReturnValue:
-    flash(why, "error")
-    return _back(token)
-
-
-def _back(token: str) -> ResponseReturnValue:
-    return redirect(url_for("preview.show", token=token), 303)
 
 
 def _keep_options(found: Upload) -> None:
@@ -357,7 +347,7 @@ def _ask_again(objection: str, service_id: str, text: str) -> ResponseReturnValu
     draft = drafts.from_form(text, service_id)
     typed = {name: value for name in ("name", "customer", "note") if (value := request.form.get(name))}
     fields: dict[str, Any] = {"service_id": service_id or None, "draft": draft, **typed}
-    return redirect(url_for("preview.batch", **fields), 303)
+    return go_to("preview.batch", **fields)
 
 
 def _download(data: bytes, name: str) -> Response:

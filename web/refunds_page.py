@@ -1,6 +1,6 @@
 """The page that records refunds of many disputes from a pasted list, after a preview of what matches."""
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 from amounts import money, plural
@@ -11,6 +11,7 @@ from people import Role
 from storage import dispute_queries, dispute_store
 from storage.dispute_store import Refund
 from web.access import allow, current_actor, describe
+from web.redirects import go_to
 from web.refund_list import MOST_LINES, RefundLine, mark_of, matched, read_day, read_lines
 
 blueprint = Blueprint("refunds", __name__, url_prefix="/reports/refunds")
@@ -38,22 +39,21 @@ def preview() -> ResponseReturnValue:
 def record() -> ResponseReturnValue:
     """Record the refunds that the preview showed; where they differ by now, show the preview again."""
     lines, day = _lines(), read_day(request.form.get("day", ""))
+    describe("disputes")
     if day is None:
-        describe("disputes", refused="The day is not a date.")
         flash("Nothing was recorded: enter the day as a date such as 2026-11-25.", "error")
         return _page(lines)
     chosen = [Refund(line.dispute.id, line.amount, day) for line in lines if line.is_recorded and line.dispute]
     if not chosen or mark_of(lines) != request.form.get("seen"):
-        describe("disputes", refused="The preview was not up to date.")
         flash("Nothing was recorded: check the preview below, then record it.", "error")
         return _page(lines)
     recorded = dispute_store.record_refunds(
         backend().database, chosen, current_actor().name, may_exceed="exceed" in request.form
     )
     dollars = money(sum(refund.amount for refund in chosen))
-    describe("disputes", refunds=recorded, dollars=dollars)
+    describe(refunds=recorded, dollars=dollars)
     flash(f"{plural(recorded, 'refund')} recorded, {dollars}.", "good")
-    return redirect(url_for("disputes.listing", state=DisputeState.REFUNDED), 303)
+    return go_to("disputes.listing", state=DisputeState.REFUNDED)
 
 
 def _lines() -> list[RefundLine]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -32,6 +32,7 @@ from people import Role
 from storage import order_queries, regrading, rule_trials, stop_loss, verdict_store
 from web.access import allow, describe, record_nothing
 from web.auth import current_user
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("settings", __name__, url_prefix="/settings")
 
@@ -94,7 +95,7 @@ def edit() -> ResponseReturnValue:
         record_nothing()
     words = f"Version {saved.version} is saved. Results are graded again in the background." if saved else ""
     flash(words or "These rules are in force already; nothing was changed.", "good" if saved else "message")
-    return redirect(url_for("settings.show"), 303)
+    return go_to("settings.show")
 
 
 @blueprint.post("/stop-loss")
@@ -104,13 +105,12 @@ def save_stop_loss() -> ResponseReturnValue:
     try:
         wanted = read_stop_loss(request.form.get("percent", ""), request.form.get("first", ""))
     except RuleError as error:
-        flash(f"The stop-loss was not changed: {error}", "error")
-        return redirect(url_for("settings.show") + "#stop-loss", 303)
+        return refuse(f"The stop-loss was not changed: {error}", "settings.show", _anchor="stop-loss")
     before = stop_loss.stored(backend().database)
     stop_loss.save(backend().database, wanted)
     describe("stop-loss", old=before.sentence if before else "off", new=wanted.sentence if wanted else "off")
     flash(wanted.sentence if wanted else "The stop-loss is off.", "good")
-    return redirect(url_for("settings.show"), 303)
+    return go_to("settings.show")
 
 
 def fingerprint(rules: Sequence[Rule]) -> str:

@@ -21,6 +21,7 @@ from web.access import allow, current_actor, describe, may
 from web.batch_fields import one_line
 from web.filter_chips import chip_of, may_change, saved_query
 from web.filters import asked, read_filter
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("saved_filters", __name__, url_prefix="/history/filters")
 
@@ -65,11 +66,11 @@ def change(filter_id: int) -> ResponseReturnValue:
     """Rename a saved filter, and share it or not."""
     saved, name, is_shared = _own_or_404(filter_id), one_line(request.form.get("name", ""), LONGEST), _is_shared()
     if not name or not change_filter(backend().database, filter_id, name, is_shared):
-        flash(f"There is a saved filter “{name}” already." if name else "Enter a name.", "error")
-        return _back()
+        why = f"There is a saved filter “{name}” already." if name else "Enter a name."
+        return refuse(why, "saved_filters.listing")
     describe(f"saved filter {saved.name}", name=name, shared=is_shared)
     flash(f"Saved filter “{name}” was changed.")
-    return _back()
+    return go_to("saved_filters.listing")
 
 
 @blueprint.post("/<int:filter_id>/delete")
@@ -80,7 +81,7 @@ def delete(filter_id: int) -> ResponseReturnValue:
     delete_filter(backend().database, filter_id)
     describe(f"saved filter {saved.name}", query=saved.query)
     flash(f"Saved filter “{saved.name}” was deleted.")
-    return _back()
+    return go_to("saved_filters.listing")
 
 
 def _is_shared() -> bool:
@@ -99,7 +100,3 @@ def _own_or_404(filter_id: int) -> SavedFilter:
     if not may_change(found):
         abort(403, f"Only {found.person} and admins change this filter.")
     return found
-
-
-def _back() -> ResponseReturnValue:
-    return redirect(url_for("saved_filters.listing"), 303)

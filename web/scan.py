@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, session, url_for
+from flask import Blueprint, Response, flash, jsonify, render_template, request, session
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -34,6 +34,7 @@ from web.format import ago, as_utc, is_awaited, money, sentence
 from web.lots import article, model_words, service_words
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch
 from web.picker import preselected
+from web.redirects import go_to
 
 blueprint = Blueprint("scan", __name__, url_prefix="/scan")
 
@@ -128,7 +129,7 @@ def scan() -> ResponseReturnValue:
     if card.scan is None:
         more = ("To check it anyway, use “Check a few”.",) if card.is_misfit else ()
         flash(" ".join((f"{card.imei}: {card.word}.", *card.details, *more)), "error")
-    return redirect(url_for("scan.page", service_id=request.form.get("service_id") or None), 303)
+    return go_to("scan.page", service_id=request.form.get("service_id") or None)
 
 
 @blueprint.post("/check.json")
@@ -155,7 +156,7 @@ def new_session() -> ResponseReturnValue:
     """Begin a new session with the service of the last one."""
     before = session.get(CURRENT, "")
     session[CURRENT] = secrets.token_urlsafe(9)
-    return redirect(url_for("scan.page", service_id=scan_store.last_service(backend().database, before) or None), 303)
+    return go_to("scan.page", service_id=scan_store.last_service(backend().database, before) or None)
 
 
 @blueprint.get("/sessions")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Set
 from types import MappingProxyType
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
@@ -23,6 +23,7 @@ from web.downloads import columns_asked, csv_download, dated, describe_orders, e
 from web.filters import asked, filter_asked, suggested
 from web.format import plural
 from web.order_columns import OrderTable, plain_headings, shown_columns
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("searches", __name__, url_prefix="/history/search")
 
@@ -41,11 +42,10 @@ def save() -> ResponseReturnValue:
     try:
         intake = read_text(request.form.get("imeis", ""), Choice(second_imeis=True), limit=MOST)
     except UnreadableFileError as error:
-        flash(f"Nothing was looked up: {error}", "error")
-        return redirect(url_for("orders.history"), 303)
+        return refuse(f"Nothing was looked up: {error}", "orders.history")
     found = [*intake.ready.imeis(), *intake.luhn_failed.imeis()]  # without duplicates
     search_id = order_searches.save_search(backend().database, found, len(intake.rejected))
-    return redirect(url_for("searches.show", search_id=search_id), 303)
+    return go_to("searches.show", search_id=search_id)
 
 
 @blueprint.get("/<int:search_id>")
@@ -119,10 +119,9 @@ def order_missing(search_id: int) -> ResponseReturnValue:
         objection = "No IMEIs are missing any more: every IMEI of this list has an order."
     describe(service=service_id, imeis=len(imeis))
     if objection:
-        flash(objection, "error")
-        return redirect(url_for("searches.show", search_id=search_id, show="missing"), 303)
+        return refuse(objection, "searches.show", search_id=search_id, show="missing")
     token = drafts.from_imeis(imeis, f"Search {search_id}: {plural(len(imeis), 'IMEI')}", service_id)
-    return redirect(url_for("preview.show", token=token), 303)
+    return go_to("preview.show", token=token)
 
 
 def _search_or_404(search_id: int) -> SavedSearch:

@@ -1,6 +1,6 @@
 """The pages of the second factor: set it up, get recovery codes, and confirm that it is still the same person."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from access import (
@@ -17,6 +17,7 @@ from people import Role
 from storage.session_store import Session
 from web.access import allow, describe, record_nothing
 from web.auth import authenticator, current_session, renew_proof, safe_next, start_session
+from web.redirects import go_to
 
 blueprint = Blueprint("second_factor", __name__, url_prefix="/account")
 
@@ -50,7 +51,7 @@ def renew() -> ResponseReturnValue:
     describe(f"user {user.name}")
     if not user.has_second_factor:
         record_nothing()
-        return redirect(url_for("second_factor.show"), 303)
+        return go_to("second_factor.show")
     return render_template("recovery_codes.html", codes=renew_recovery_codes(backend().database, user), is_new=False)
 
 

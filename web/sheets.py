@@ -1,6 +1,6 @@
 """My sheet: the user's own file with the results of its batch."""
 
-from flask import Blueprint, flash, redirect, url_for
+from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -10,6 +10,7 @@ from spreadsheets import UnreadableFileError
 from web.access import allow
 from web.context import batch_or_404
 from web.downloads import sheet_download
+from web.redirects import refuse
 
 blueprint = Blueprint("sheets", __name__, url_prefix="/batches")
 
@@ -34,6 +35,5 @@ def _sheet(batch_id: int, as_workbook: bool) -> ResponseReturnValue:
     try:
         prepared = prepare_sheet(store, progress, as_workbook)
     except (SheetNotPossibleError, UnreadableFileError) as error:
-        flash(str(error), "error")
-        return redirect(url_for("batches.live", batch_id=batch_id), 303)
+        return refuse(str(error), "batches.live", batch_id=batch_id)
     return sheet_download(prepared, batch_id)

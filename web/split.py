@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
@@ -29,6 +29,7 @@ from web.batch_fields import names_from
 from web.format import plural
 from web.lots import BrandPart, asked_again, chosen_imeis, parts_of
 from web.ordering import Shown, price_mark, start_parts, typing_objection
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("split", __name__, url_prefix="/batch/preview/<token>/split")
 
@@ -99,29 +100,28 @@ def show(token: str) -> ResponseReturnValue:
     """Show each brand of the upload with a service, price and cost, and the batches that were made of its parts."""
     batch_id = batch_of_token(backend().database, token)
     if batch_id is not None:
-        return redirect(url_for("batches.live", batch_id=batch_id), 303)
+        return go_to("batches.live", batch_id=batch_id)
     found = drafts.upload_or_404(token)
     asked = request.args.getlist("s") if "s" in request.args else None
     split = _split(found, backend().catalog.current(), asked)
     made = (batch_queries.progress(backend().database, one) for one in split.sent.batches.values())
     sent = [batch for batch in made if batch]
     if not split.lines and not sent:
-        return redirect(url_for("preview.show", token=token), 303)
+        return go_to("preview.show", token=token)
     return render_template("split.html", upload=found, split=split, sent=sent)
 
 
 @blueprint.errorhandler(UnreadableFileError)
 def unreadable(error: UnreadableFileError) -> ResponseReturnValue:
     """Redirect to the form where a stored upload cannot be read any more, such as after a limit was lowered."""
-    flash(str(error), "error")
-    return redirect(url_for("preview.batch"), 303)
+    return refuse(str(error), "preview.batch")
 
 
 @blueprint.post("/services")
 @allow(Role.OPERATOR)
 def choose(token: str) -> ResponseReturnValue:
     """Show the cost with other services."""
-    return _back(token)
+    return go_to("split.show", token=token, s=_posted("s"))
 
 
 @blueprint.post("")
@@ -131,14 +131,14 @@ def confirm(token: str) -> ResponseReturnValue:
     database = backend().database
     if batch_of_token(database, token) is not None:
         record_nothing()
-        return redirect(url_for("split.show", token=token), 303)
+        return go_to("split.show", token=token)
     found = drafts.upload_or_404(token)
     describe(file=found.label)
     catalogue = backend().catalog.for_confirmation()
     split = _split(found, catalogue, _posted("s"))
     if not split.lines:  # a first click has sent them
         record_nothing()
-        return redirect(url_for("split.show", token=token), 303)
+        return go_to("split.show", token=token)
     objection = unchecked(catalogue) or _reason_to_look_again(split)
     if objection:
         return _refused(token, objection)
@@ -147,7 +147,7 @@ def confirm(token: str) -> ResponseReturnValue:
     except OverBudgetError as error:
         return _refused(token, f"Nothing was sent. {error}")
     flash(f"{plural(len(made), 'batch', 'batches')} started: {plural(split.count, 'IMEI')} to send.", "good")
-    return redirect(url_for("split.show", token=token), 303)
+    return go_to("split.show", token=token)
 
 
 def _posted(name: str) -> list[str]:
@@ -157,13 +157,7 @@ def _posted(name: str) -> list[str]:
 
 
 def _refused(token: str, why: str) -> ResponseReturnValue:
-    describe(refused=why)
-    flash(why, "error")
-    return _back(token)
-
-
-def _back(token: str) -> ResponseReturnValue:
-    return redirect(url_for("split.show", token=token, s=_posted("s")), 303)
+    return refuse(why, "split.show", token=token, s=_posted("s"))
 
 
 def _split(found: Upload, catalogue: Catalogue, asked: Sequence[str] | None) -> UploadParts:

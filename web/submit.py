@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, abort, flash, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, flash, jsonify, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
@@ -25,6 +25,7 @@ from web.format import ago, plural, result_words
 from web.lots import model_words, service_words
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch, started
 from web.picker import preselected
+from web.redirects import go_to
 from web.stream import is_sent, stream
 
 blueprint = Blueprint("submit", __name__)
@@ -78,12 +79,12 @@ def order() -> ResponseReturnValue:
     if batch_id is not None:
         record_nothing()
         flash(SENT_BEFORE)
-        return redirect(url_for("batches.live", batch_id=batch_id), 303)
+        return go_to("batches.live", batch_id=batch_id)
     plan, objections = _plan(posted)
     if plan is not None and (len(plan.imeis) > FEW or must_type(backend(), plan)):
         record_nothing()
         token = drafts.from_imeis([imei for imei, _ in plan.imeis], _label(plan.imeis), posted.service_id)
-        return redirect(url_for("preview.show", token=token), 303)
+        return go_to("preview.show", token=token)
     if plan is None or objections:
         return _ask_again(posted, objections)
     try:
@@ -91,7 +92,7 @@ def order() -> ResponseReturnValue:
     except OverBudgetError as error:
         return _ask_again(posted, [str(error)])
     flash(started(plan, batch_id), "good")
-    return redirect(url_for("batches.live", batch_id=batch_id), 303)
+    return go_to("batches.live", batch_id=batch_id)
 
 
 @blueprint.post("/submit-stream")
@@ -174,14 +175,11 @@ def _ask_again(posted: Posted, objections: Sequence[str]) -> ResponseReturnValue
     """Redirect to the form with the objections and its fields."""
     for objection in objections:
         flash(objection, "error")
-    return redirect(
-        url_for(
-            "submit.form",
-            service_id=posted.service_id or None,
-            draft=drafts.from_form(posted.text, posted.service_id),
-            recheck=1 if posted.recheck else None,
-        ),
-        303,
+    return go_to(
+        "submit.form",
+        service_id=posted.service_id or None,
+        draft=drafts.from_form(posted.text, posted.service_id),
+        recheck=1 if posted.recheck else None,
     )
 
 

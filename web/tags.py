@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 from backend import backend
@@ -13,6 +13,7 @@ from web.batch_fields import one_line
 from web.context import batch_or_404, order_or_404, row_number
 from web.filters import asked
 from web.format import plural
+from web.redirects import go_to
 
 blueprint = Blueprint("tags", __name__)
 
@@ -43,7 +44,7 @@ def of_batch(batch_id: int) -> ResponseReturnValue:
         describe(removed=removed)
     for word in _words():
         tag_store.tag_batches(database, [batch_id], word)
-    return redirect(url_for("batches.live", batch_id=batch_id), 303)
+    return go_to("batches.live", batch_id=batch_id)
 
 
 @blueprint.post("/orders/<order_id>/tags")
@@ -58,7 +59,7 @@ def of_order(order_id: str) -> ResponseReturnValue:
         describe(removed=removed)
     for word in _words():
         tag_store.tag_orders(database, [found.id], word)
-    return redirect(url_for("orders.order", order_id=order_id), 303)
+    return go_to("orders.order", order_id=order_id)
 
 
 @blueprint.post("/tags/rows")
@@ -79,8 +80,8 @@ def of_rows() -> ResponseReturnValue:
             flash(f"{plural(len(rows), 'order')} tagged: {', '.join(words)}.", "good")
     batch_id = request.args.get("page_of", type=row_number)
     if batch_id is not None:
-        return redirect(url_for("batches.live", batch_id=batch_id), 303)
-    return redirect(url_for("orders.history", **asked().chosen.arguments()), 303)
+        return go_to("batches.live", batch_id=batch_id)
+    return go_to("orders.history", **asked().chosen.arguments())
 
 
 @blueprint.post("/tags/rename")
@@ -92,7 +93,7 @@ def rename() -> ResponseReturnValue:
         tag_store.rename_tag(backend().database, old, words[0])
         describe(f"tag {old}", new=words[0])
         flash(f"“{old}” is “{words[0]}” now.", "good")
-    return redirect(url_for("tags.listing"), 303)
+    return go_to("tags.listing")
 
 
 @blueprint.post("/tags/delete")
@@ -103,7 +104,7 @@ def delete() -> ResponseReturnValue:
     tag_store.delete_tag(backend().database, old)
     describe(f"tag {old}")
     flash(f"The tag “{old}” was removed from all batches and orders.", "good")
-    return redirect(url_for("tags.listing"), 303)
+    return go_to("tags.listing")
 
 
 def _words() -> Sequence[str]:

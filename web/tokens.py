@@ -1,6 +1,6 @@
 """The page of tokens: programs that may use the API, what they may do, and when each was last used."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from access import AccessRefusedError, create_token, read_days, read_limit, read_scopes, revoke_token
@@ -11,6 +11,7 @@ from storage import token_store
 from storage.token_store import NewToken
 from web.access import allow, current_actor, describe
 from web.forms import keep_typed, typed_into
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("tokens", __name__, url_prefix="/settings/tokens")
 
@@ -42,9 +43,8 @@ def create() -> ResponseReturnValue:
         new = _posted()
         return _page(create_token(backend().database, new), new.name)
     except AccessRefusedError as error:
-        flash(f"The token was not created: {error}", "error")
         keep_typed()
-        return redirect(url_for("tokens.listing"), 303)
+        return refuse(f"The token was not created: {error}", "tokens.listing")
 
 
 @blueprint.post("/<int:token_id>/revoke")
@@ -57,7 +57,7 @@ def revoke(token_id: int) -> ResponseReturnValue:
     describe(f"token {found.name}")
     is_revoked = revoke_token(database, found)
     flash(f"Token {found.name} is revoked." if is_revoked else f"Token {found.name} was revoked before.", "good")
-    return redirect(url_for("tokens.listing"), 303)
+    return go_to("tokens.listing")
 
 
 def _posted() -> NewToken:

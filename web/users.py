@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from access import (
@@ -34,6 +34,7 @@ from web.auth import authenticator
 from web.context import row_of_form
 from web.format import money, plural
 from web.forms import keep_typed, typed_into
+from web.redirects import go_to, refuse
 
 blueprint = Blueprint("users", __name__, url_prefix="/settings/users")
 
@@ -66,11 +67,10 @@ def add() -> ResponseReturnValue:
         new = NewUser(form.get("name", ""), _role(), form.get("password", ""), limit)
         user = add_user(backend().database, authenticator().passwords, new)
     except AccessRefusedError as error:
-        flash(f"The user was not added: {error}", "error")
         keep_typed()
-        return redirect(url_for("users.listing"), 303)
+        return refuse(f"The user was not added: {error}", "users.listing")
     flash(f"User {user.name} is added. Hand over the password; it can be changed on the page Account.", "good")
-    return redirect(url_for("users.show", user_id=user.user_id), 303)
+    return go_to("users.show", user_id=user.user_id)
 
 
 @blueprint.get("/<int:user_id>")
@@ -96,7 +96,7 @@ def change(user_id: int) -> ResponseReturnValue:
         set_daily_limit(backend().database, user_id, limit)
         ended = " All sessions of this user have ended." if is_other_role else ""
         flash(f"User {user.name} is saved.{ended}", "good")
-    return _back(user_id)
+    return go_to("users.show", user_id=user_id)
 
 
 @blueprint.post("/<int:user_id>/password")
@@ -109,7 +109,7 @@ def password(user_id: int) -> ResponseReturnValue:
             raise AccessRefusedError("Change your own password on the page Account.")
         set_password(backend().database, authenticator().passwords, user_id, request.form.get("password", ""))
         flash(f"User {user.name} has a new password. All sessions of this user have ended.", "good")
-    return _back(user_id)
+    return go_to("users.show", user_id=user_id)
 
 
 @blueprint.post("/<int:user_id>/disable")
@@ -120,7 +120,7 @@ def turn_off(user_id: int) -> ResponseReturnValue:
     with _changing(user):
         disable(backend().database, user_id, current_actor().user_id)
         flash(f"User {user.name} is disabled and logged out.", "good")
-    return _back(user_id)
+    return go_to("users.show", user_id=user_id)
 
 
 @blueprint.post("/<int:user_id>/enable")
@@ -131,7 +131,7 @@ def turn_on(user_id: int) -> ResponseReturnValue:
     with _changing(user):
         enable(backend().database, user_id)
         flash(f"User {user.name} can log in again.", "good")
-    return _back(user_id)
+    return go_to("users.show", user_id=user_id)
 
 
 @blueprint.post("/<int:user_id>/second-factor")
@@ -145,7 +145,7 @@ def reset_factor(user_id: int) -> ResponseReturnValue:
         reset_second_factor(backend().database, user_id)
         next_login = "sets up a new second factor at the next login"
         flash(f"User {user.name} {next_login}. All sessions of this user have ended.", "good")
-    return _back(user_id)
+    return go_to("users.show", user_id=user_id)
 
 
 @blueprint.post("/<int:user_id>/sessions")
@@ -160,7 +160,7 @@ def end(user_id: int) -> ResponseReturnValue:
         else:
             count = int(end_session(database, session_id, user_id, BY_ADMIN, now))
         flash(f"{plural(count, 'session')} of user {user.name} ended.", "good")
-    return _back(user_id)
+    return go_to("users.show", user_id=user_id)
 
 
 @contextmanager
@@ -171,10 +171,6 @@ def _changing(user: User) -> Iterator[None]:
         yield
     except AccessRefusedError as error:
         flash(f"Nothing was changed. {error}", "error")
-
-
-def _back(user_id: int) -> ResponseReturnValue:
-    return redirect(url_for("users.show", user_id=user_id), 303)
 
 
 def _user_or_404(user_id: int) -> User:
