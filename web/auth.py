@@ -322,6 +322,11 @@ def current_session() -> Session | None:
     return cast(Session | None, g.get("login_session"))
 
 
+def session_or_403() -> Session:
+    """Return the session of this request; answers 403 in the open demo, which has none."""
+    return current_session() or abort(403, "The demo on this machine needs no login, so there is no account.")
+
+
 def start_session(user_id: int) -> None:
     """Log this browser in under a new random id. The session that it had ends."""
     _end_own("replaced")

@@ -1,6 +1,6 @@
 """The page Account: the user's default service, password and second factor, and where the user is logged in."""
 
-from flask import Blueprint, abort, flash, render_template, request
+from flask import Blueprint, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
 from access import (
@@ -15,10 +15,9 @@ from access import (
 )
 from backend import backend
 from people import Role
-from storage.session_store import Session
 from submission import service_objection
 from web.access import allow, current_actor, describe
-from web.auth import authenticator, current_session, start_session
+from web.auth import authenticator, current_session, session_or_403, start_session
 from web.context import row_of_form
 from web.format import plural
 from web.picker import choose_own_service, own_service
@@ -65,7 +64,7 @@ def choose_service() -> ResponseReturnValue:
 @allow(Role.VIEWER, "account.password")
 def change_password() -> ResponseReturnValue:
     """Change the own password, with the current one. Every other session ends; this one gets a new id."""
-    user, found = _login().user, authenticator()
+    user, found = session_or_403().user, authenticator()
     describe(f"user {user.name}")
     try:
         found.logins.check(user.name, request.form.get("current", ""), None, request.remote_addr or "")
@@ -84,7 +83,7 @@ def change_password() -> ResponseReturnValue:
 @allow(Role.VIEWER, "session.end")
 def end() -> ResponseReturnValue:
     """End one of the user's sessions, or all but this one."""
-    login, database, now = _login(), backend().database, authenticator().now()
+    login, database, now = session_or_403(), backend().database, authenticator().now()
     describe(f"user {login.user.name}")
     session_id = row_of_form("session_id")
     if session_id is None:
@@ -93,8 +92,3 @@ def end() -> ResponseReturnValue:
         count = int(end_session(database, session_id, login.user.user_id, BY_USER, now))
     flash(f"{plural(count, 'session')} ended.", "good")
     return go_to("account.show")
-
-
-def _login() -> Session:
-    """Return the session of this request; answers 403 in the open demo, which has none."""
-    return current_session() or abort(403, "The demo on this machine needs no login, so there is no account.")

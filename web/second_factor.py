@@ -1,6 +1,6 @@
 """The pages of the second factor: set it up, get recovery codes, and confirm that it is still the same person."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, request
+from flask import Blueprint, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from access import (
@@ -16,7 +16,7 @@ from backend import backend
 from people import Role
 from storage.session_store import Session
 from web.access import allow, describe, record_nothing
-from web.auth import authenticator, current_session, renew_proof, safe_next, start_session
+from web.auth import authenticator, renew_proof, safe_next, session_or_403, start_session
 from web.redirects import go_to
 
 blueprint = Blueprint("second_factor", __name__, url_prefix="/account")
@@ -26,19 +26,19 @@ blueprint = Blueprint("second_factor", __name__, url_prefix="/account")
 @allow(Role.VIEWER, prove=True)
 def show() -> str:
     """Show a new key for the user's authenticator app, and ask for its first code."""
-    return _set_up_page(_login(), new_secret())
+    return _set_up_page(session_or_403(), new_secret())
 
 
 @blueprint.post("/second-factor")
 @allow(Role.VIEWER, "account.second_factor", prove=True)
 def store() -> ResponseReturnValue:
     """Store the key if the code fits, and show recovery codes once. Every other session ends."""
-    user, secret = _login().user, request.form.get("secret", "")
+    user, secret = session_or_403().user, request.form.get("secret", "")
     describe(f"user {user.name}")
     try:
         codes = set_up(backend().database, user, secret, request.form.get("code", ""), authenticator().clock())
     except AccessRefusedError as error:
-        return _set_up_page(_login(), secret if is_secret(secret) else new_secret(), str(error)), 400
+        return _set_up_page(session_or_403(), secret if is_secret(secret) else new_secret(), str(error)), 400
     start_session(user.user_id)
     return render_template("recovery_codes.html", codes=codes, is_new=True)
 
@@ -47,7 +47,7 @@ def store() -> ResponseReturnValue:
 @allow(Role.VIEWER, "account.recovery_codes", prove=True)
 def renew() -> ResponseReturnValue:
     """Make new recovery codes and show them once. The old ones are void."""
-    user = _login().user
+    user = session_or_403().user
     describe(f"user {user.name}")
     if not user.has_second_factor:
         record_nothing()
@@ -59,7 +59,7 @@ def renew() -> ResponseReturnValue:
 @allow(Role.VIEWER, "account.prove")
 def prove() -> ResponseReturnValue:
     """Ask for password and second factor again, and lead back to the page that needs them."""
-    login, target, unsent = _login(), safe_next(request.values.get("next", "/")), "unsent" in request.values
+    login, target, unsent = session_or_403(), safe_next(request.values.get("next", "/")), "unsent" in request.values
     if request.method == "GET":
         return _prove_page(login, target, unsent)
     describe(f"user {login.user.name}")
@@ -73,11 +73,6 @@ def prove() -> ResponseReturnValue:
     if unsent:
         flash("You have confirmed that it is you. Nothing has been changed yet: send the form again.", "good")
     return redirect(target, 303)
-
-
-def _login() -> Session:
-    """Return the session of this request; answers 403 in the open demo, which has none."""
-    return current_session() or abort(403, "The demo on this machine needs no login, so there is no account.")
 
 
 def _set_up_page(login: Session, secret: str, error: str = "") -> str:
