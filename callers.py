@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks whether the demo provider is alive.
 DEMO_CHECK_INTERVAL = 2.0
-DEMO_KEY, DEMO_USER = "DEMO-KEY", "demo"
 #: Seconds until a loop beside the main one is started again, after an outage of the database and after an error.
 AGAIN, AGAIN_AFTER_ERROR = 1.0, 60.0
 #: Seconds for which a loop that was overtaken leaves the lease to the other one.
@@ -54,7 +53,7 @@ def provider_access(settings: Settings) -> Iterator[Access]:
     keeper = threading.Thread(target=_keep_demo, args=(settings.data_dir, demo, closing), name="demo", daemon=True)
     keeper.start()
     try:
-        yield Access(DEMO_KEY, DEMO_USER, demo.base_url, settings.call_timeout)
+        yield Access(demo.api_key, demo.username, demo.base_url, settings.call_timeout)
     finally:
         closing.set()
         keeper.join()

@@ -1,5 +1,3 @@
 """The program of a worker: it makes calls as jobs of a queue, and one of all workers leads."""
 
 from workers.program import run_worker
-
-__all__ = ["run_worker"]
