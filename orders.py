@@ -173,6 +173,11 @@ FOUND_IN_LIST, NAMED_BY_PERSON = "found in the provider's list", "order id given
 FINAL_STATUSES = frozenset({OrderStatus.COMPLETED, OrderStatus.REJECTED})
 
 
+def is_awaited(status: str | None) -> bool:
+    """Return whether an order with this status may still get a result."""
+    return status is not None and status not in FINAL_STATUSES
+
+
 def until_result(status: str) -> str:
     """The status of an order whose result text is not here yet, whatever the provider calls it: it is asked for."""
     return OrderStatus.IN_PROCESS if status in FINAL_STATUSES else status

@@ -4,7 +4,6 @@ A check is a scan of the token's own session: made by the same plan and objectio
 of batches.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -23,15 +22,15 @@ from api.problems import Problem, ProblemKind
 from backend import backend
 from database import Transaction
 from imei import COMPLETIONS
-from orders import BatchNames, Outcome
+from orders import BatchNames, Outcome, is_awaited
 from people import Role
-from results import ask_soon
+from results import ask_for_result
 from spreadsheets import Choice, parsed_list
 from storage import scan_store
 from storage.batch_creation import OverBudgetError
 from storage.scan_store import NewScan, Scan
 from submission import Again
-from web import Start, allow, as_utc, current_actor, is_awaited, record_nothing, start_batch
+from web import Start, allow, current_actor, record_nothing, start_batch
 
 blueprint = operations("checks", "One IMEI at a time: a known result, or an order.")
 
@@ -98,7 +97,7 @@ def _read_imei(text: str) -> str:
 def _known(imei: str, terms: OrderTerms) -> NewScan | None:
     """Return what answers for an IMEI without another order; None where it must be ordered."""
     known = scan_store.known(backend().database, terms.service_id, imei)
-    if known is None or (terms.again.checked and not is_awaited(known.status) and known.batch_id is None):
+    if known is None or (terms.again.checked and known.has_result):
         return None
     return NewScan(_session(), imei, terms.service_id, known.batch_id, known.order_row)
 
@@ -143,10 +142,9 @@ def _session() -> str:
 
 def _answer(scan: Scan) -> dict[str, Any]:
     """Return a check as it is now, and ask for the result that it waits for."""
-    order, placed = scan.order, as_utc(scan.order.created_at) if scan.order else None
+    order = scan.order
     awaits = is_awaited(order.status) if order else scan.outcome in (Outcome.WAITING, Outcome.IN_DOUBT)
-    if order and order.order_id and placed and awaits:
-        ask_soon(backend().database, order.order_id, placed.timestamp(), time.time(), order.account)
+    ask_for_result(backend().database, order)
     return {
         "id": scan.scan_id,
         "imei": scan.imei,

@@ -8,6 +8,6 @@ from results.moving import MoveError, MovePlan, MoveReport, move, plan_move, und
 from results.my_sheet import MySheet, SheetNotPossibleError, SheetStore, prepare_sheet
 from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
 from results.restoring import RestoreError, prepare_restore, put_in_place
-from results.soon import answer_waiting, answering_results, ask_soon
+from results.soon import answer_waiting, answering_results, ask_for_result
 from results.sync import OrderSync, SyncReport, is_requested, last_sync, reparse, request_sync, state_of_sync
 from results.uploaded import CHOICES, FILE, LIST, PASTE, keep_reading, read_content, read_upload, reading_choice

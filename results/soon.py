@@ -8,17 +8,19 @@ the sync.
 import logging
 import time
 from collections.abc import Sequence
+from datetime import UTC
 from functools import partial
 
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
-from orders import RequestKind
+from orders import RequestKind, is_awaited
 from results.sync import ResultProvider, result_values
 from settings import MAIN_ACCOUNT
 from storage import request_store
 from storage.background import Duty, name_for
 from storage.request_store import Request
 from storage.result_store import store_results
+from storage.rows import Order
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,13 @@ LOOK = 0.1
 MOST = 50
 #: Seconds after which an order is left to the sync.
 OLDEST = 60.0
+
+
+def ask_for_result(database: IMEIDatabase, order: Order | None) -> None:
+    """Ask soon for the result of an order that somebody looks at, if it is awaited."""
+    if order and order.order_id and order.created_at and is_awaited(order.status):
+        placed_at = order.created_at.replace(tzinfo=UTC).timestamp()
+        ask_soon(database, order.order_id, placed_at, time.time(), order.account)
 
 
 def ask_soon(database: IMEIDatabase, order_id: str, placed_at: float, now: float, account: str = MAIN_ACCOUNT) -> None:

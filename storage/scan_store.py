@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, Select, and_, func, insert, select
 
 from database import IMEIDatabase, utc_now
-from orders import BatchState, Outcome
+from orders import BatchState, Outcome, is_awaited
 from schema import batches, items, orders, scans
 from storage.batch_creation import in_flight, known_orders
 from storage.rows import Order
@@ -23,6 +23,11 @@ class Known(NamedTuple):
     batch_id: int | None
     order_row: int | None
     status: str | None  #: of the order
+
+    @property
+    def has_result(self) -> bool:
+        """Whether nothing more comes: only then a phone may be ordered, and paid, again."""
+        return self.batch_id is None and not is_awaited(self.status)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from web.drafts import read_and_keep
 from web.edge import Edge
 from web.exports import blueprint as exports_blueprint
 from web.filters import read_filter
-from web.format import as_utc, is_awaited, template_filters
+from web.format import template_filters
 from web.forms import MAX_TEXT, init_forms
 from web.health import blueprint as health_blueprint
 from web.imports import blueprint as imports_blueprint

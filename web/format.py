@@ -11,7 +11,7 @@ from markupsafe import Markup
 from amounts import money as money
 from amounts import plural as plural
 from devices import blacklist_state, fmi_state, sim_state
-from orders import FINAL_STATUSES, BatchStage, ChunkState, Outcome, Progress
+from orders import BatchStage, ChunkState, Outcome, Progress, is_awaited
 from results import SyncReport, audit_sentences
 from storage.batch_doubt import Settled
 from storage.order_queries import Day
@@ -168,11 +168,6 @@ def stop_words(batch: Progress, planned: int) -> str:
 def finding_class(value: str, name: str) -> str:
     """Return the CSS class of a finding (SIM lock, Find My, blacklist): good, bad, or unsure."""
     return FINDING_CLASSES.get(STATE_OF[name](value), "unsure")
-
-
-def is_awaited(status: str | None) -> bool:
-    """Return whether an order with this status may still get a result."""
-    return status is not None and status not in FINAL_STATUSES
 
 
 def synced(report: SyncReport | None) -> str:

@@ -6,7 +6,6 @@ A scan is a batch of one IMEI, made by the same plan, objections and token as an
 
 import re
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,9 +16,9 @@ from backend import backend
 from devices import fits
 from grading import Verdict
 from imei import COMPLETIONS
-from orders import BatchNames, BatchState, OrderStatus, Outcome, ServiceInfo
+from orders import BatchNames, BatchState, OrderStatus, Outcome, ServiceInfo, is_awaited
 from people import Role
-from results import ask_soon
+from results import ask_for_result
 from spreadsheets import UnreadableFileError, read_text
 from storage import scan_store
 from storage.batch_creation import OverBudgetError
@@ -30,7 +29,7 @@ from storage.scan_store import NewScan, Scan
 from submission import Again
 from web.access import allow, current_actor, describe, may, record_nothing
 from web.context import row_number
-from web.format import ago, as_utc, is_awaited, money, sentence
+from web.format import ago, money, sentence
 from web.lots import article, model_words, service_words
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch
 from web.picker import preselected
@@ -234,7 +233,7 @@ def _known(posted: ScanForm, imei: str) -> NewScan | None:
         record_nothing()
         return NewScan(*who, batch_id=batch_id, is_new=True)
     known = scan_store.known(database, posted.service_id, imei)
-    if known is None or (posted.again and not is_awaited(known.status) and known.batch_id is None):
+    if known is None or (posted.again and known.has_result):
         return None
     record_nothing()
     return NewScan(*who, batch_id=known.batch_id, order_row=known.order_row)
@@ -278,7 +277,7 @@ def _cards(found: Sequence[Scan], notes: tuple[str, ...] = ()) -> list[Card]:
     """Return the cards of stored scans, and ask for the results that they wait for."""
     services = {name: backend().database.get_service(name) for name in {scan.service_id for scan in found}}
     for scan in found:
-        _ask_for_result(scan.order)
+        ask_for_result(backend().database, scan.order)
     unanswered = [scan.imei for scan in found if scan.order is None or not scan.order.model]
     models = {tac: known.model for tac, known in models_of(backend().database, unanswered).items()}
     return [
@@ -321,13 +320,6 @@ def _card_without_order(scan: Scan, notes: tuple[str, ...]) -> Card:
 def verdict_of(order: Order) -> Verdict | None:
     """Return the verdict on an order; None before its result."""
     return Verdict(order.verdict) if order.verdict else None
-
-
-def _ask_for_result(order: Order | None) -> None:
-    """Ask the provider soon for the result of an order, if it is awaited."""
-    placed = as_utc(order.created_at) if order else None
-    if order and order.order_id and placed and is_awaited(order.status):
-        ask_soon(backend().database, order.order_id, placed.timestamp(), time.time(), order.account)
 
 
 def _json(card: Card) -> Mapping[str, object]:

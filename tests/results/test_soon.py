@@ -9,7 +9,8 @@ from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import RequestKind
-from results import answer_waiting, ask_soon
+from results import answer_waiting
+from results.soon import ask_soon
 from storage import request_store
 
 NOW = 1_700_000_000.0
