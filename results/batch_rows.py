@@ -6,7 +6,7 @@ from typing import Any
 from database import IMEIDatabase
 from grading import Verdict, verdict_label
 from orders import FINAL_STATUSES, OrderStatus, Outcome, Progress
-from spreadsheets import PhoneResult
+from spreadsheets import PHONE_TEXTS, PhoneResult
 from storage.order_queries import earlier_orders, result_items
 from storage.rows import Order, OrderedItem
 from storage.tag_store import tags_of_batches, tags_of_orders_in
@@ -54,17 +54,9 @@ def phone_result(item: OrderedItem, earlier: Mapping[str, Order]) -> PhoneResult
 
 def _of_order(order: OrderedItem | Order, note: str) -> PhoneResult:
     return PhoneResult(
+        **{name: getattr(order, name) or "" for name in PHONE_TEXTS},
         verdict=Verdict(order.verdict) if order.verdict else None,
-        model=order.model or "",
-        carrier=order.carrier or "",
-        simlock=order.simlock or "",
-        fmi=order.fmi or "",
-        blacklist=order.blacklist or "",
-        imei2=order.imei2 or "",
-        serial=order.serial or "",
-        status=order.status or "",
         checked_on=order.order_date or order.created_at,
-        order_id=order.order_id or "",
         note=" ".join(filter(None, (note, _oddity(order)))),
         is_pending=order.status not in FINAL_STATUSES,
     )

@@ -5,7 +5,7 @@ from spreadsheets.intake import Choice, Intake
 from spreadsheets.order_rows import ImportRow, plain, read_orders, says_the_same
 from spreadsheets.parsed import DamagedParseError, Parsed, parsed_list
 from spreadsheets.reading import OPEN_QUOTE, THOUSANDS, parse_file, parse_text, read_file, read_text
-from spreadsheets.sheet_rows import SHEET_COLUMNS, TONES, PhoneResult, added_rows
+from spreadsheets.sheet_rows import PHONE_TEXTS, SHEET_COLUMNS, TONES, PhoneResult, added_rows
 from spreadsheets.sheet_tables import TableForm, append_cells
 from spreadsheets.sheet_text import TextForm, append_fields
 from spreadsheets.tac_rows import read_tacs

@@ -27,6 +27,8 @@ SHEET_COLUMNS = (
     AddedColumn("Order id", 14, "digits"),
     AddedColumn("Note", 60),
 )
+#: The texts of a phone that are shown as they are, in the order of the columns.
+PHONE_TEXTS = ("model", "carrier", "simlock", "fmi", "blacklist", "imei2", "serial", "status", "order_id")
 #: Verdict → fill and text colour, the red, green and amber of static/app.css.
 TONES: Mapping[str, tuple[str, str]] = {
     Verdict.PASS: ("E1F3E9", "14683F"),
@@ -86,14 +88,11 @@ def _sheet_row(number: int, values: Sequence[PlacedValue], results: Mapping[str,
     notes = [(value.imei, _note(value, results[value.imei].note)) for value in checked]
     notes += [(value.imei or value.text, _reason(value)) for value in left_out]
     verdict = row_verdict(phones)
-    columns = [_joined([getattr(phone, name) for phone in phones]) for name in _FIELDS]
+    columns = [_joined([getattr(phone, name) for phone in phones]) for name in PHONE_TEXTS]
     dates = [phone.checked_on for phone in phones if phone.checked_on is not None]
     row = [verdict.label if verdict else "", *columns[:7], columns[7] if phones else NOT_CHECKED]
     row_note = " ".join(f"{name}: {note}" if several and name else note for name, note in notes if note)
     return AddedRow(number, (*row, min(dates) if dates else "", columns[8], row_note), verdict or "")
-
-
-_FIELDS = ("model", "carrier", "simlock", "fmi", "blacklist", "imei2", "serial", "status", "order_id")
 
 
 def row_verdict(phones: Sequence[PhoneResult]) -> Verdict | None:
