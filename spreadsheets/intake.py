@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import eq
 from typing import TypeVar, overload
 
 from amounts import plural
@@ -156,7 +157,7 @@ class Rows(Sequence[T]):
         return map(self._make, range(self._length))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and len(self) == len(other) and all(map(_same, self, other))
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(eq, self, other))
 
     def __hash__(self) -> int:
         return hash(tuple(self))
@@ -216,7 +217,3 @@ def second_columns(chosen: Choice, columns: Sequence[Column]) -> tuple[int, ...]
     return tuple(
         each.index for each in columns if each.is_second and (each.imeis or each.others) and each.index != chosen.column
     )
-
-
-def _same(one: object, other: object) -> bool:
-    return one == other

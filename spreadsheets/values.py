@@ -27,7 +27,7 @@ class CellMark:
     hidden: bool = False  #: in a row that the sheet hides or filters out
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Counts:
     """What was counted while the values were read."""
 
@@ -90,22 +90,8 @@ class ColumnReader:
 
     def __init__(self, column: int, header_row: int, second_columns: Sequence[int] = ()) -> None:
         self.column, self.header_row, self.second_columns = column, header_row, tuple(second_columns)
-        self.values = Values()
-        self._rows_read = self._blank = self._lists = self._lists_with_seconds = 0
-        self._above_imeis = self._above_others = 0
+        self.values, self.counts = Values(), Counts()
         self._first_slot = 0  #: the newest row with a value that is labelled as the first IMEI of its phone
-
-    @property
-    def counts(self) -> Counts:
-        """What was counted in the rows so far."""
-        return Counts(
-            self._rows_read,
-            self._blank,
-            self._lists,
-            self._lists_with_seconds,
-            self._above_imeis,
-            self._above_others,
-        )
 
     def reads_as(self, other: "ColumnReader") -> bool:
         """Whether the other reader would find the same values in the same rows."""
@@ -133,16 +119,16 @@ class ColumnReader:
             for found in classify(cells[index]) if index < len(cells) else ():
                 self.values.add_found(found, row, hidden, apart=True)
         if filled:
-            self._rows_read += 1
-            self._blank += not taken
+            self.counts.rows_read += 1
+            self.counts.blank += not taken
 
     def _read_above(self, row: int, cells: Sequence[object]) -> None:
         """Count the IMEIs above the data in the column, and add what may be a mistyped one."""
         for cell in cells if self.column < 0 else cells[self.column : self.column + 1]:
             for found in classify(cell) if _is_value(cell) else ():
                 if found.imei:
-                    self._above_imeis += found.kind is not Kind.LUHN_FAILED
-                    self._above_others += found.kind is Kind.LUHN_FAILED
+                    self.counts.above_imeis += found.kind is not Kind.LUHN_FAILED
+                    self.counts.above_others += found.kind is Kind.LUHN_FAILED
                 else:
                     self.values.add_found(found, row, hidden=False, apart=False)
 
@@ -160,8 +146,8 @@ class ColumnReader:
             self.values.add_found(checked, row, hidden, apart=False)
             imeis += checked.imei != ""
             seconds += checked.imei != "" and value.second
-        self._lists += imeis - seconds > 1
-        self._lists_with_seconds += imeis > 1
+        self.counts.lists += imeis - seconds > 1
+        self.counts.lists_with_seconds += imeis > 1
         return len(found)
 
     def _checked(self, row: int, cells: Sequence[object], index: int, value: Found) -> Found:

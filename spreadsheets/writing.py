@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import chain, count, islice
-from os import PathLike, fspath
+from os import PathLike
 from typing import IO, Any
 
 import xlsxwriter
@@ -137,16 +137,11 @@ def write_xlsx(
     Rows past Excel's limit continue in further sheets. Cells that were cut or cleaned are counted, and listed in a
     sheet "Notes".
     """
-    target = fspath(path_or_file) if isinstance(path_or_file, (str, PathLike)) else path_or_file
-    book = xlsxwriter.Workbook(target, {"constant_memory": True})
-    try:
+    with xlsxwriter.Workbook(path_or_file, {"constant_memory": True}) as book:
         writer = _SheetWriter(book, columns)
         for row in rows:
             writer.write(row)
-        written = writer.finish()
-    finally:
-        book.close()
-    return written
+        return writer.finish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +169,7 @@ def write_tables(
 
     tones: name → fill and text colour as RRGGBB.
     """
-    target = fspath(path_or_file) if isinstance(path_or_file, (str, PathLike)) else path_or_file
-    with xlsxwriter.Workbook(target, {"constant_memory": True}) as book:
+    with xlsxwriter.Workbook(path_or_file, {"constant_memory": True}) as book:
         writer = _TableWriter(book, tones)
         for table in tables:
             writer.write(table)
