@@ -9,7 +9,6 @@ import html
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import blake2b
-from typing import NamedTuple
 
 SERVICE_COUNT = 236
 REJECTIONS = ("Rejected by Admin", "IMEI not found", "Wrong IMEI or unsupported device", "")
@@ -85,7 +84,7 @@ MUST_READ = (
     "<div style='color:red'>Bulk accepted &amp; welcome</div><ul><li>No verify</li><li>No cancel</li></ul>",
     "Supported: all models\nNot supported: demo units",
 )
-#: What each kind of service reports, in its order; the names in braces are those of _Phone.
+#: What each kind of service reports, in its order; the names in braces are those of _device().
 FACTS = {
     "apple": "Model: {model}, IMEI Number: {imei}, Serial Number: {serial}, IMEI2 Number: {imei2}, "
     "MEID Number: {meid}, Estimated Purchase Date: {bought}, Carrier: {carrier}, Next Tether Policy: {policy}, "
@@ -134,27 +133,6 @@ class Package:
         return round(self.cents * factor)
 
 
-class _Phone(NamedTuple):
-    """What is true of one made-up device, whichever service is asked."""
-
-    imei: str
-    imei2: str
-    meid: str
-    serial: str
-    model: str
-    carrier: str
-    lock: str
-    fmi: str
-    listed: str  #: on the blacklist or not
-    records: str  #: how many entries the blacklist has
-    icloud: str
-    bought: str
-    warranty: str
-    policy: str
-    nck: str  #: eight digits that unlock it
-    unfreeze: str
-
-
 @cache
 def catalogue() -> tuple[Package, ...]:
     """Return the 236 services, identical in every run; 1739 and 269 cost $0.08."""
@@ -181,7 +159,7 @@ def rejection_text(package: Package, imei: str) -> str:
 
 def result_text(package: Package, imei: str) -> str:
     """Return the raw result of a completed order, as in <code> before XML escaping."""
-    phone = _device(package.brand, imei)._asdict()
+    phone = _device(package.brand, imei)
     facts = [fact.strip().format_map(phone) for fact in FACTS[package.kind].split(",")]
     return _lay_out([(label, value) for label, _, value in (fact.partition(": ") for fact in facts)], package.form)
 
@@ -244,31 +222,32 @@ def _with_check_digit(body: str) -> str:
     return body + str(-_check_sum(body + "0") % 10)
 
 
-def _device(brand: str, imei: str) -> _Phone:
+def _device(brand: str, imei: str) -> dict[str, str]:
+    """Return what is true of one made-up device, whichever service is asked."""
     tac, own = _digest(imei[:8]), _digest(imei)
     models = OTHER_MODELS.get(brand, APPLE_MODELS)
     carrier = CARRIERS[own[1] % len(CARRIERS)]
     free = carrier in ("Unlocked", "10 - Unlock") or own[2] % 4 == 0
     clean = own[4] % 20 != 0
     nck = f"{int.from_bytes(own[:4]) % 10**8:08d}"
-    return _Phone(
-        imei=imei,
-        imei2=_with_check_digit(("35" if imei.startswith("86") else "86") + imei[2:14]),
-        meid=imei[:14],
-        serial="".join("0123456789CDFGHJKLMNPQRTVWXY"[byte % 28] for byte in own[:12]),
-        model=models[tac[0] % len(models)],
-        carrier=carrier,
-        lock="Unlocked" if free else "Locked",
-        fmi="ON" if own[3] % 3 == 0 else "OFF",
-        listed="Clean" if clean else "Blacklisted",
-        records="None" if clean else "1",
-        icloud="Clean" if clean else "Lost Mode",
-        bought=f"20{19 + own[9] % 6}-{1 + own[10] % 12:02d}-{1 + own[11] % 28:02d}",
-        warranty="Apple Limited Warranty" if own[12] % 3 else "Out Of Warranty",
-        policy=str(10 + own[13] % 90),
-        nck=nck,
-        unfreeze=nck[::-1],
-    )
+    return {
+        "imei": imei,
+        "imei2": _with_check_digit(("35" if imei.startswith("86") else "86") + imei[2:14]),
+        "meid": imei[:14],
+        "serial": "".join("0123456789CDFGHJKLMNPQRTVWXY"[byte % 28] for byte in own[:12]),
+        "model": models[tac[0] % len(models)],
+        "carrier": carrier,
+        "lock": "Unlocked" if free else "Locked",
+        "fmi": "ON" if own[3] % 3 == 0 else "OFF",
+        "listed": "Clean" if clean else "Blacklisted",  # on the blacklist or not
+        "records": "None" if clean else "1",
+        "icloud": "Clean" if clean else "Lost Mode",
+        "bought": f"20{19 + own[9] % 6}-{1 + own[10] % 12:02d}-{1 + own[11] % 28:02d}",
+        "warranty": "Apple Limited Warranty" if own[12] % 3 else "Out Of Warranty",
+        "policy": str(10 + own[13] % 90),
+        "nck": nck,  # it unlocks the device
+        "unfreeze": nck[::-1],
+    }
 
 
 def _lay_out(facts: list[tuple[str, str]], form: str) -> str:

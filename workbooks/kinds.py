@@ -66,6 +66,7 @@ class Deadline:
 
 
 SAVE_AS_XLSX = "open it and save it as Excel workbook (.xlsx) or CSV"
+DAMAGED = "The Excel workbook is damaged: open it in Excel, save it again and upload the new file."
 PROTECTED = "The workbook is protected with a password: save it without one and upload it again."
 
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -116,7 +117,7 @@ def _kind_of_zip(data: bytes) -> FileKind:
             names = {name.lower().replace("\\", "/").lstrip("/") for name in archive.namelist()}
             mimetype = archive.read("mimetype")[:100] if "mimetype" in archive.namelist() else b""
     except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError, OSError, EOFError) as error:
-        raise UnreadableFileError(damaged_workbook()) from error
+        raise UnreadableFileError(DAMAGED) from error
     if "xl/workbook.bin" in names:
         return FileKind.XLSB
     if "encrypted-package" in names:
@@ -139,11 +140,6 @@ def _zip_sentence(names: set[str]) -> str:
     if "[content_types].xml" in names and any(name.endswith("workbook.xml") for name in names):
         return ""
     return "The file is a ZIP archive and not an Excel workbook: unpack it and bring the file inside."
-
-
-def damaged_workbook() -> str:
-    """Return the message for a workbook that cannot be read to its end."""
-    return "The Excel workbook is damaged: open it in Excel, save it again and upload the new file."
 
 
 def _kind_of_ole(data: bytes) -> FileKind:

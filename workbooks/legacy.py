@@ -14,7 +14,7 @@ from python_calamine import (
 )
 
 from workbooks.biff import Marks, is_protected, read_marks
-from workbooks.kinds import PROTECTED, Row, UnreadableFileError, Worksheet, damaged_workbook
+from workbooks.kinds import DAMAGED, PROTECTED, Row, UnreadableFileError, Worksheet
 from workbooks.parts import MAX_CELL, MAX_SHEETS, TOO_MANY_SHEETS
 
 _NO_RESULT = ("", 0, None)  #: values of programs that do not compute formulas
@@ -39,7 +39,7 @@ def read_old(data: bytes) -> Iterator[Worksheet | Row]:
     except PasswordError as error:
         raise UnreadableFileError(PROTECTED) from error
     except CalamineError as error:
-        raise UnreadableFileError(damaged_workbook()) from error
+        raise UnreadableFileError(DAMAGED) from error
 
 
 def _rows(sheet: CalamineSheet, marks: Marks) -> Iterator[Row]:

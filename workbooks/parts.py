@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from xml.parsers import expat
 
-from workbooks.kinds import PROTECTED, Deadline, UnreadableFileError, damaged_workbook
+from workbooks.kinds import DAMAGED, PROTECTED, Deadline, UnreadableFileError
 
 MAX_UNPACKED = 400 * 1024 * 1024  #: bytes of XML, all read parts together
 MAX_TOKEN = 8 * 1024 * 1024  #: bytes that one tag or attribute may take before expat would keep too much
@@ -55,7 +55,7 @@ class Parts:
         try:
             self._archive = zipfile.ZipFile(BytesIO(data))
         except _BROKEN as error:
-            raise UnreadableFileError(damaged_workbook()) from error
+            raise UnreadableFileError(DAMAGED) from error
         members = self._archive.infolist()
         if len(members) > MAX_MEMBERS or sum(m.file_size for m in members if _is_xml(m)) > MAX_UNPACKED:
             raise UnreadableFileError(TOO_BIG)
@@ -106,7 +106,7 @@ def new_parser() -> expat.XMLParserType:
 
 
 def _refuse_doctype(*_: object) -> None:
-    raise UnreadableFileError(damaged_workbook())
+    raise UnreadableFileError(DAMAGED)
 
 
 def _is_xml(member: zipfile.ZipInfo) -> bool:
@@ -114,4 +114,4 @@ def _is_xml(member: zipfile.ZipInfo) -> bool:
 
 
 def _sentence_for(error: Exception) -> str:
-    return PROTECTED if isinstance(error, RuntimeError) and "password" in str(error) else damaged_workbook()
+    return PROTECTED if isinstance(error, RuntimeError) and "password" in str(error) else DAMAGED
