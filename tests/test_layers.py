@@ -154,7 +154,7 @@ UNTESTED = {
     **dict.fromkeys(("storage.disputable", "storage.dispute_queries"), "storage/test_dispute_store.py"),
     **dict.fromkeys(("web.refund_list", "web.refunds_page"), "web/test_disputes.py"),
     **dict.fromkeys(
-        ("access.report_links", "storage.link_store", "web.report_links", "web.visit_limit"),
+        ("access.report_links", "storage.link_store", "web.report_links"),
         "web/test_shared_reports.py",
     ),
     "web.batch_summary": "web/test_batch_reports.py",

@@ -8,7 +8,6 @@ from web.auth import FOR_PROGRAMS, init_auth
 from web.automations import blueprint as automations_blueprint
 from web.batch_fields import LONGEST_NOTE, names_from, one_line
 from web.batch_moves import pause_batch, resume_at, stop_batch
-from web.batch_names import blueprint as batch_names_blueprint
 from web.batch_reports import blueprint as batch_reports_blueprint
 from web.batches import blueprint as batches_blueprint
 from web.bearer import FOR_TOKENS
@@ -60,7 +59,6 @@ from web.second_factor import blueprint as second_factor_blueprint
 from web.service_pages import blueprint as service_pages_blueprint
 from web.service_search import SYNONYMS
 from web.shared_reports import blueprint as shared_reports_blueprint
-from web.sheets import blueprint as sheets_blueprint
 from web.split import blueprint as split_blueprint
 from web.stream import stream as progress_stream
 from web.submit import blueprint as submit_blueprint
@@ -87,8 +85,6 @@ BLUEPRINTS = (
     submit_blueprint,
     scan_blueprint,
     batches_blueprint,
-    sheets_blueprint,
-    batch_names_blueprint,
     doubt_blueprint,
     orders_blueprint,
     column_choice_blueprint,

@@ -1,6 +1,6 @@
 """Batches: the list, the page of one batch with its progress, its actions and its downloads."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 from flask import (
@@ -21,9 +21,10 @@ from backend import backend
 from database import utc_now
 from orders import Outcome, Progress
 from people import Role
-from results import request_sync, result_rows
-from spreadsheets import export_name
+from results import SheetNotPossibleError, SheetStore, prepare_sheet, request_sync, result_rows
+from spreadsheets import UnreadableFileError, export_name
 from storage import batch_queries, order_pages, order_queries
+from storage.batch_names import rename_batch
 from storage.batch_uploads import rename_upload
 from storage.customer_store import find_customer
 from storage.order_counts import Count
@@ -32,10 +33,10 @@ from storage.order_pages import WORST_FIRST, Sort
 from storage.order_queries import ListedBatches
 from storage.tag_store import tag_words, tags_of_batches
 from web.access import allow, describe
-from web.batch_fields import LONGEST_NAME
+from web.batch_fields import LONGEST_NAME, names_from
 from web.batch_moves import pause_batch, resume_at, stop_batch
 from web.context import PAGE, batch_or_404, row_number
-from web.downloads import columns_asked, file_download, named_by_columns
+from web.downloads import columns_asked, file_download, is_workbook, named_by_columns, sheet_download
 from web.filters import SHOWN, suggested_tags
 from web.format import plural
 from web.order_columns import OrderTable, headings, shown_columns
@@ -106,6 +107,18 @@ def events(batch_id: int) -> Response:
 def progress(batch_id: int) -> Response:
     """Return the progress of a batch as JSON, for a page without a stream."""
     return jsonify(whole_snapshot(backend().database, batch_or_404(batch_id)))
+
+
+@blueprint.post("/<int:batch_id>/names")
+@allow(Role.OPERATOR, "batch.rename")
+def rename(batch_id: int) -> ResponseReturnValue:
+    """Change name, customer and note of a batch."""
+    before = batch_or_404(batch_id).names
+    names = names_from(request.form, before)
+    rename_batch(backend().database, batch_id, names)
+    describe(old=" · ".join(astuple(before)), new=" · ".join(astuple(names)))
+    flash("Batch details saved.", "good")
+    return go_to(LIVE, batch_id=batch_id)
 
 
 @blueprint.post("/<int:batch_id>/pause")
@@ -192,6 +205,19 @@ def results_file(batch_id: int) -> ResponseReturnValue:
     stem = export_name(batch_id, f"{progress.customer} {progress.label}", named_by_columns("results"), utc_now())
     rows = result_rows(backend().database, progress)
     return file_download(rows, columns_asked(OrderTable.BATCH), stem, progress.total)
+
+
+@blueprint.get("/<int:batch_id>/sheet", endpoint="sheet")
+@blueprint.get("/<int:batch_id>/sheet.xlsx", endpoint="sheet_workbook")
+@allow(Role.VIEWER, "export")
+def my_sheet(batch_id: int) -> ResponseReturnValue:
+    """Download the user's own file with the results of its batch: in its format, or as an Excel workbook."""
+    store = SheetStore(backend().database, backend().uploads, backend().settings.max_batch_imeis)
+    try:
+        prepared = prepare_sheet(store, batch_or_404(batch_id), is_workbook())
+    except (SheetNotPossibleError, UnreadableFileError) as error:
+        return refuse(str(error), LIVE, batch_id=batch_id)
+    return sheet_download(prepared, batch_id)
 
 
 def _listed(progress: Progress) -> dict[str, Any]:

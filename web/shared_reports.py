@@ -1,5 +1,9 @@
 """The report of a batch behind a link: for people without a login, read-only, without navigation."""
 
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
 from itertools import islice
 from typing import cast
 
@@ -17,7 +21,6 @@ from web.access import allow_everyone
 from web.batch_summary import summary_of
 from web.context import batch_or_404
 from web.downloads import csv_download
-from web.visit_limit import VisitLimit
 
 blueprint = Blueprint("shared_reports", __name__)
 
@@ -25,9 +28,30 @@ blueprint = Blueprint("shared_reports", __name__)
 SHOWN = 200
 #: The name of the limit among the extensions of the app.
 LIMIT = "shared_reports_limit"
+#: Requests of one network in one minute, counted by each process for itself.
+OF_NETWORK = 120
+MINUTE = 60
 NOT_THERE = "This link does not show a report. It may have expired or been revoked: ask for a new one."
 TOO_MANY = "Too many requests. Try again in a minute."
 HEADERS = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow, noarchive"}
+
+
+class VisitLimit:
+    """Counts requests by network in the minute of now. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._minute, self._seen = 0, Counter[str]()
+
+    def admits(self, network: str) -> bool:
+        """Count a request, and return whether it may be answered."""
+        minute = int(self._clock() // MINUTE)
+        with self._lock:
+            if minute != self._minute:
+                self._minute, self._seen = minute, Counter()
+            self._seen[network] += 1
+            return self._seen[network] <= OF_NETWORK
 
 
 @blueprint.record_once

@@ -112,7 +112,7 @@ NO_PAGES = {
     "searches.found_xlsx", "searches.missing_csv", "reports.spend_csv", "reports.spend_xlsx", "pivot.as_csv",
     "pivot.as_xlsx", "disputes.as_csv", "disputes.as_xlsx",
     "batch_reports.findings_csv", "preview.template", "preview.rejects", "exports.file", "submit.known", "doubt.listed",
-    "orders.rows", "orders.result", "orders.sync_state", "scan.cards", "sheets.sheet", "sheets.workbook",
+    "orders.rows", "orders.result", "orders.sync_state", "scan.cards", "batches.sheet", "batches.sheet_workbook",
     "audit_log.csv", "automations.changes_csv", "metrics.metrics", "api_reference.openapi", "customers.seen_csv",
 }  # fmt: skip
 #: Pages of a user who is logged in; the demo needs a login from elsewhere, and through a proxy.

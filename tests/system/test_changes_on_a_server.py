@@ -158,7 +158,7 @@ def batches(walk: Walk) -> None:
     batch_id = walk.started(imeis(4))
     for endpoint in ("batches.pause", "batches.resume", "batches.ask_for_results"):
         walk.post(endpoint, batch_id=batch_id)
-    walk.post("batch_names.rename", {"name": "Stock", "customer": "ACME"}, batch_id=batch_id)
+    walk.post("batches.rename", {"name": "Stock", "customer": "ACME"}, batch_id=batch_id)
     walk.post("batches.cancel", batch_id=batch_id)
     walk.post("batches.retry", batch_id=batch_id)
     assert walk.rows(f"SELECT state, customer FROM batches WHERE id = {batch_id}") == [("finished", "ACME")]

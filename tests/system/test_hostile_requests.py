@@ -60,7 +60,7 @@ CHANGES = MappingProxyType(
         "automations.trial": ("automation_runs",),
         "automations.turn_off": ("automations",),
         "automations.turn_on": ("automations",),
-        "batch_names.rename": ("batches",),
+        "batches.rename": ("batches",),
         "batches.ask_for_results": ("settings",),
         "batches.cancel": ("batches", "outbox_events"),
         "batches.pause": ("batches", "outbox_events"),

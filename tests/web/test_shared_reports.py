@@ -22,9 +22,9 @@ from schema import report_links
 from settings import Settings
 from storage import audit_log, link_store
 from storage.audit_log import AuditFilter
-from web import visit_limit
+from web import shared_reports
 from web.auth import Authenticator
-from web.visit_limit import VisitLimit
+from web.shared_reports import VisitLimit
 
 PHONES = imeis(4)
 Share = Callable[..., str]
@@ -137,7 +137,7 @@ def test_a_viewer_creates_and_revokes_no_link(share: Share, stranger: Browser, d
 
 
 def test_a_network_that_asks_too_often_waits(share: Share, stranger: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(visit_limit, "OF_NETWORK", 2)
+    monkeypatch.setattr(shared_reports, "OF_NETWORK", 2)
     path = share()
     assert [stranger.get(path).status_code for _ in range(3)] == [200, 200, 429]
     now = [60.0]
