@@ -77,9 +77,8 @@ class Backend:
     find_order: Callable[..., list[IMEIOrder]]  #: the order with this id of an account; raises GSMFusionAPIError
     stopping: threading.Event  #: set when the process is asked to end; streams watch it
     streams: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS))
-    feeds: WeakValueDictionary[int, Any] = field(
-        default_factory=WeakValueDictionary
-    )  #: batch id → what its streams share
+    #: Batch id → what its streams share.
+    feeds: WeakValueDictionary[int, Any] = field(default_factory=WeakValueDictionary)
     changes: BatchChanges = field(init=False)
     order_count: Remembered = field(init=False)  #: int, or None while the database cannot be read
     daily: Remembered = field(init=False)

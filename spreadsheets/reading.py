@@ -33,9 +33,8 @@ from workbooks import Deadline, FileKind, Row, UnreadableFileError, Workbook, Wo
 
 MAX_BYTES = 25 * 1024 * 1024
 MAX_SECONDS = 30.0
-MOST_ROWS = (
-    1_100_000  #: rows with content: slightly above Excel's own limit; more only where a batch may hold more IMEIs
-)
+#: Rows with content: slightly above Excel's own limit; more only where a batch may hold more IMEIs.
+MOST_ROWS = 1_100_000
 #: Warnings about how the rows of a text are read.
 OPEN_QUOTE = "A double quote is never closed, so all of them are read as plain signs."
 THOUSANDS = "Commas between the thousands of a number are read as parts of it."

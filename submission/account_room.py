@@ -48,9 +48,8 @@ class Room:
     budget: float | None = None  #: US dollars a UTC day, by the settings
     clock: Callable[[], float] = time.time  #: Unix time
     state: AccountState | None = None  #: None: there is only one account
-    prices: Mapping[str, float] = field(
-        default_factory=lambda: NO_PRICES
-    )  #: of services that cost more through this account than is listed
+    #: Of services that cost more through this account than is listed.
+    prices: Mapping[str, float] = field(default_factory=lambda: NO_PRICES)
     wants_balance: bool = False  #: its balance does not suffice for some running batch, and must be read again first
     _today: Spent | None = None
     _since_reading: dict[int, Spent] = field(default_factory=dict)  #: since the newest balance, by its id

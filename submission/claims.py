@@ -34,9 +34,8 @@ class Snapshot:
     batches: tuple[SendableBatch, ...]
     free: int  #: calls that may be started now
     chunk_size: int  #: IMEIs of a full call
-    proven: Mapping[
-        str, int
-    ]  #: service id → IMEIs of the longest list that came back whole; 0 or missing: none was tried
+    #: Service id → IMEIs of the longest list that came back whole; 0 or missing: none was tried.
+    proven: Mapping[str, int]
     services_with_list: frozenset[str] = frozenset()  #: services with a call of several IMEIs on the wire
     canaries: int = 0  #: IMEIs that a batch in doubt holds back: their orders prove the provider's list fresh
     may_send_canary: bool = False
