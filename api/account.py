@@ -7,14 +7,7 @@ from flask import abort
 from flask.typing import ResponseReturnValue
 from marshmallow import fields, validate
 
-from api.answers import (
-    AccountAnswer,
-    HealthAnswer,
-    ProviderAccountList,
-    RulesAnswer,
-    ServiceAnswer,
-    ServiceList,
-)
+from api.answers import AccountAnswer, HealthAnswer, ProviderAccountList, RulesAnswer, ServiceAnswer, ServiceList
 from api.fields import FormSchema, Several, TextLine, Whole
 from api.operations import operation, operations
 from api.problems import Problem, ProblemKind

@@ -43,14 +43,7 @@ from storage.audit_store import had_doubt
 from storage.balance_store import BalanceChange, balance_change
 from storage.batch_creation import OverBudgetError, create_batch
 from storage.batch_queries import progress
-from submission import (
-    Plan,
-    balance_warning,
-    balance_words,
-    price_objection,
-    service_objection,
-    unchecked,
-)
+from submission import Plan, balance_warning, balance_words, price_objection, service_objection, unchecked
 
 #: Exit codes: every IMEI is settled; some were not sent; nothing was done; some may have been charged; the provider
 #: has orders or charges that are not ours; stopped by a signal.

@@ -12,15 +12,7 @@ from typing import Any
 
 from imei import Kind
 from spreadsheets.buckets import Buckets, PlacedValue
-from spreadsheets.intake import (
-    ALL_COLUMNS,
-    NOT_TAKEN,
-    Choice,
-    Column,
-    Intake,
-    SheetSummary,
-    second_columns,
-)
+from spreadsheets.intake import ALL_COLUMNS, NOT_TAKEN, Choice, Column, Intake, SheetSummary, second_columns
 from spreadsheets.values import CellMark, ColumnReader, Counts, Values
 from workbooks import FileKind, UnreadableFileError
 

@@ -10,11 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, bindparam, exists, func, or_, select, update
 
 from database import utc_now
-from orders import (
-    BatchState,
-    ChunkState,
-    Outcome,
-)
+from orders import BatchState, ChunkState, Outcome
 from schema import batches, chunks, items, sql
 from storage import outbox
 

@@ -13,17 +13,7 @@ from sqlalchemy import Connection, and_, case, func, select
 from database import IMEIDatabase
 from grading import PENDING
 from schema import orders, sums
-from storage.order_filters import (
-    REJECTED,
-    Guide,
-    OrderFilter,
-    count_of,
-    guide,
-    led_by,
-    order_of,
-    pairs_of,
-    terms_of,
-)
+from storage.order_filters import REJECTED, Guide, OrderFilter, count_of, guide, led_by, order_of, pairs_of, terms_of
 
 #: For the count of a page: entries of one index that are counted, and looks into indexes for several terms.
 INDEX_ONLY, LOOKED_AT = 200_000, 20_000

@@ -57,14 +57,7 @@ from submission.plan import (
     unchecked,
 )
 from submission.recording import ListLimits, Recorder
-from submission.report import (
-    Metrics,
-    Watcher,
-    balance_warning,
-    balance_words,
-    metrics,
-    submission_result,
-)
+from submission.report import Metrics, Watcher, balance_warning, balance_words, metrics, submission_result
 from submission.runner_lock import FOLLOW_INTERVAL, RunnerLock, runner_alive
 from submission.settlement import Settler
 from submission.story import Story

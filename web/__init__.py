@@ -17,15 +17,7 @@ from web.context import RowNumbers, batch_or_404
 from web.customers import blueprint as customers_blueprint
 from web.disputes import blueprint as disputes_blueprint
 from web.doubt import blueprint as doubt_blueprint
-from web.downloads import (
-    XLSX,
-    Export,
-    begin_orders,
-    begin_sheet,
-    export_or_404,
-    send_export,
-    take_export,
-)
+from web.downloads import XLSX, Export, begin_orders, begin_sheet, export_or_404, send_export, take_export
 from web.drafts import read_and_keep
 from web.edge import Edge
 from web.exports import blueprint as exports_blueprint

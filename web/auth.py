@@ -15,18 +15,7 @@ from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
-from flask import (
-    Flask,
-    Response,
-    abort,
-    after_this_request,
-    current_app,
-    g,
-    render_template,
-    request,
-    session,
-    url_for,
-)
+from flask import Flask, Response, abort, after_this_request, current_app, g, render_template, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf
@@ -50,16 +39,7 @@ from people import DEMO_USER, Role
 from settings import Settings
 from storage.session_store import Session
 from storage.user_store import User
-from web.access import (
-    Permission,
-    current_permission,
-    find_actor,
-    may,
-    may_open,
-    may_use,
-    record_nothing,
-    set_actor,
-)
+from web.access import Permission, current_permission, find_actor, may, may_open, may_use, record_nothing, set_actor
 from web.bearer import came_with_token, is_for_token, require_token
 from web.edge import is_direct
 from web.forms import expect_little, keep_typed
