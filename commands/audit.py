@@ -1,6 +1,6 @@
 """The commands that compare with the provider: `flask audit|rebuild-from-provider`.
 
-What they find is decided in auditing.py; here it is asked for and shown.
+What they find is decided in results/auditing.py; here it is asked for and shown.
 """
 
 import json

@@ -1,6 +1,6 @@
 """What an audit reads of our records, and what a rebuild writes into them, one transaction each.
 
-This module knows no HTTP and judges nothing; auditing.py compares, and decides which values to write.
+This module knows no HTTP and judges nothing; results/auditing.py compares, and decides which values to write.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

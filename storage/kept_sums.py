@@ -2,7 +2,7 @@
 
 To place an order writes no sum. What is new lies beyond the mark and is counted by each query, and `tend()`, in a
 thread of the process that is the runner, moves the marks on. A change below a mark is carried over by triggers of the
-database (migrations/versions/0010_verdicts.py), whoever makes it. Without `tend()` every number is right, only slower.
+database (migrations/sqlite/0010_verdicts.py), whoever makes it. Without `tend()` every number is right, only slower.
 
 - Orders and dollars by batch, day, service, status and verdict: kept in order_totals. The mark is a row id,
   totals_mark.upto; orders with a larger one are counted. A changed or deleted order below it is moved within

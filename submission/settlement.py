@@ -7,18 +7,7 @@ is sent again only when absence.py finds every condition fulfilled, in a look th
 wire. The repeated call is recorded in the transaction that judges the look, so that no other call lies between them,
 and it costs no more than the resend limit (US dollars). Everything else waits for a person.
 
-What is assumed of the provider, and what happens where it fails:
-- It stops working on a call within the call's deadline (or before it answers), the quiet time, and twice the longest
-  delay seen before. An order that it creates even later is charged twice; it shows as an unknown order in the audit.
-- Its balance shows every charge at once. A charge that is hidden by a refund or payment of exactly the same amount,
-  while the list hides the order too, is charged twice. Without a balance nothing is sent again by itself. Until the
-  balance has shown that rejected orders are not paid back, each one counts as a refund that may hide a charge; a refund
-  comes with the rejection. After a fall of the price, or where calls cost less than our prices say, a person decides.
-- Its order ids grow, or its dates can be read. Where neither holds, an order that may be older is left to a person.
-- No other program orders the same IMEIs from the same service on this account. Its orders would be adopted as ours.
-- No result text holds a whole record of an order of ours that the list itself leaves out, with its very id, IMEI and
-  service. Such a record counts as listed, so that only the balance shows what the list hides. A record that contradicts
-  the list or our own records is found, and then the list proves nothing.
+README.md ("The promise about money") lists what is assumed of the provider, and what happens where it fails.
 """
 
 import logging
