@@ -207,7 +207,6 @@ def show(dispute_id: int) -> ResponseReturnValue:
         kind_words=KIND_WORDS,
         steps={to: words for to, words in BULK_STEPS.items() if dispute.state in COMES_FROM[to]},
         may_refund=dispute.state in COMES_FROM[DisputeState.REFUNDED],
-        longest=LONGEST_NOTE,
         today=utc_now().date(),
     )
 

@@ -246,6 +246,5 @@ def template_filters() -> dict[str, Any]:
         "is_awaited": is_awaited,
         "result_words": result_words,
         "synced": synced,
-        "settled_words": settled_words,
         "audit_sentences": audit_sentences,
     }
