@@ -12,7 +12,7 @@ from datetime import time
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 #: The version of this program. pyproject.toml, /health, the page Status, --version and the User-Agent read it here.
 VERSION = "1.1.0.dev0"
@@ -40,6 +40,8 @@ LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|::1)$")
 PRIVATE = 0o077
 #: Characters. A guesser with 10,000 addresses has 14 million attempts a day.
 SHORTEST_PASSWORD, SHORTEST_SECRET_KEY = 12, 32
+#: Characters of a database's password that is hidden wherever it is found: a shorter one may be a word of the log.
+SHORTEST_ALONE = 8
 #: What passwords are made of that guessers try first; the rest of a password must have some variety of its own.
 COMMON = re.compile(
     r"password|passwort|passw0rd|p@ssw0rd|pass|admin|administrator|root|user|login|secret|changeme|change|welcome"
@@ -120,10 +122,14 @@ class Settings(Access):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no log may show: the values of all fields that repr() leaves out, but the user name."""
-        open_ones = ("username", "more_accounts")
+        """What no log may show: the values of all fields that repr() leaves out, but the user name.
+
+        Of the database's address only passwords: with its parts hidden, clients of the same network would be, too.
+        """
+        open_ones = ("username", "more_accounts", "database_url")
         hidden = [getattr(self, one.name) for one in fields(self) if not one.repr and one.name not in open_ones]
         hidden.append([account.api_key for account in self.more_accounts])
+        hidden.append(_passwords_in(self.database_url))
         return tuple(text for value in hidden for text in ([value] if isinstance(value, str) else value) if text)
 
     @property
@@ -383,6 +389,15 @@ def database_url(url: str) -> str:
     if url and not url.startswith(("postgresql://", "postgres://")):
         raise SettingsError("DATABASE_URL must look like postgresql://user:password@host/name. Without it, SQLite.")
     return url
+
+
+def _passwords_in(url: str) -> list[str]:
+    """Return the passwords in an address, as they are there and decoded; a short one with what encloses it there."""
+    parts = urlsplit(url)
+    pairs = [part.partition("=") for part in parts.query.split("&")]
+    found = [(":", parts.password or "", "@"), *((f"{key}=", text, "") for key, _, text in pairs if "password" in key)]
+    forms = [(before, form, after) for before, text, after in found for form in dict.fromkeys((text, unquote(text)))]
+    return [form if len(form) >= SHORTEST_ALONE else f"{before}{form}{after}" for before, form, after in forms if form]
 
 
 def _log_level(name: str) -> str:

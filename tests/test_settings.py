@@ -107,6 +107,16 @@ def test_the_secrets_are_what_repr_leaves_out_without_the_user_name() -> None:
     assert not [secret for secret in (*read.secrets, read.username) if secret in repr(read)]
 
 
+def test_of_the_databases_address_only_the_passwords_are_secrets() -> None:
+    """The rest of it, such as its host, is in the log where clients and servers have addresses of the same network."""
+    url = "postgresql://hammer:p%40ss-of-db-9@10.20.30.4:5432/hammer?sslmode=verify-full&sslpassword=pass-of-key"
+    read = load_settings({**REAL, "DATABASE_URL": url})
+    assert set(read.secrets) == {REAL["GSM_FUSION_API_KEY"], "p%40ss-of-db-9", "p@ss-of-db-9", "pass-of-key"}
+    assert "db-9" not in repr(read)
+    assert load_settings({"DATABASE_URL": "postgresql:///hammer?host=/run"}).secrets == ()
+    assert load_settings({"DATABASE_URL": "postgresql://hammer:hammer@host/hammer"}).secrets == (":hammer@",)
+
+
 def test_plain_http_is_for_loopback_only_and_a_bare_host_means_https() -> None:
     for url in ("http://127.0.0.1:9/", "http://localhost:9"):
         assert load_settings({"GSM_FUSION_BASE_URL": url}).base_url == url.rstrip("/")
