@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -172,7 +172,7 @@ def cluster() -> Iterator[Cluster]:
     if not given and programs() is None:
         lack("the programs of PostgreSQL are not installed, and TEST_DATABASE_URL is not set")
     os.environ["PATH"] += f"{os.pathsep}{programs() or ''}"  # for pg_dump
-    with nullcontext(Cluster(given)) if given else private_cluster() as found:
+    with closing(Cluster(given)) if given else private_cluster() as found:
         yield found
 
 

@@ -67,6 +67,8 @@ class Cluster:
         """Drop what was kept, and close the connections: a server waits for them before it ends."""
         if self.spare is not None:
             self._drop(self.spare)
+        if self.is_prepared:
+            self.run(f"DROP DATABASE IF EXISTS {self.template} WITH (FORCE)")
         if self.opened is not None:
             self.opened.close()
 
@@ -101,16 +103,20 @@ class Cluster:
         finally:
             self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    @property
+    def template(self) -> str:
+        """The migrated database of this process, which others are copies of."""
+        return f"{MIGRATED}_{os.getpid()}"
+
     def _copy(self) -> str:
         """Create a migrated database without rows; return its name."""
-        template = f"{MIGRATED}_{os.getpid()}"
         if not self.is_prepared:
-            self.run(f"DROP DATABASE IF EXISTS {template} WITH (FORCE)")
-            self.run(f"CREATE DATABASE {template}")
-            IMEIDatabase(self.address(template)).close()
+            self.run(f"DROP DATABASE IF EXISTS {self.template} WITH (FORCE)")
+            self.run(f"CREATE DATABASE {self.template}")
+            IMEIDatabase(self.address(self.template)).close()
             self.is_prepared = True
         name = f"test_{os.getpid()}_{next(self.names)}"
-        self.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        self.run(f"CREATE DATABASE {name} TEMPLATE {self.template} STRATEGY file_copy")
         return name
 
     def _drop(self, lent: EmptiedDatabase) -> None:
