@@ -83,10 +83,12 @@ class WorkerProgram:
             queues, threads = list(calls), sum(caller.account.workers for caller in callers)
             thread = threading.Thread(target=run_jobs, args=(app, queues, threads, self.stopping), name="jobs")
             thread.start()
+            logger.info("This worker makes up to %d calls at once, for %s", threads, ", ".join(clients))
             objection = self._awaited_end()
             background.stop(PATIENCE)  # another worker leads at once, while calls on the wire end here
             thread.join()
         background.stop(self.settings.call_timeout)
+        logger.info("This worker has ended")
         if objection:
             raise OtherAccountError(objection)
 
