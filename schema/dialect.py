@@ -50,6 +50,8 @@ JSON_LIST = re.compile(r"\bjson_list\(([\w.]+)\)")
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 #: Rows that one INSERT takes at most: SQLite compiles each bound value, PostgreSQL begins and plans each statement.
 ROWS_AT_ONCE = {SQLITE: 200, POSTGRESQL: 2000}
+#: How many times as long as SQLite each database reads an entry of an index, or a row.
+SLOWER = {SQLITE: 1, POSTGRESQL: 4}
 #: INSERT … ON CONFLICT, as both databases write it.
 upsert = postgresql.insert
 #: How each database keeps the last id of a table.
@@ -206,6 +208,11 @@ def skip_ids(connection: Connection, table: Table, last: int) -> None:
         connection.execute(text(statement.format(table.name)), {"last": last} if ":last" in statement else {})
 
 
+def slowness(connection: Connection) -> int:
+    """Return how many times as long as SQLite a database reads an entry of an index, or a row."""
+    return SLOWER[connection.dialect.name]
+
+
 class WordList(TypeDecorator[list[str]]):
     """The type of a parameter that is a list of words, for is_one_of(): PostgreSQL plans by the words of an array."""
 
@@ -292,6 +299,13 @@ class total(GenericFunction[int]):
     inherit_cache = True
 
 
+class whole(GenericFunction[int]):
+    """A number without what stands behind its point. Both databases round a half in their own way."""
+
+    type = Integer()
+    inherit_cache = True
+
+
 class json_length(GenericFunction[int]):
     """How many values a text has that is a JSON list."""
 
@@ -320,6 +334,8 @@ WRITTEN: tuple[tuple[type[GenericFunction[Any]], str, str], ...] = (
     (has_any_value, POSTGRESQL, "true"),
     (total, SQLITE, "sum({})"),
     (total, POSTGRESQL, "CAST(sum({}) AS BIGINT)"),
+    (whole, SQLITE, "CAST({} AS BIGINT)"),
+    (whole, POSTGRESQL, "CAST(trunc({}) AS BIGINT)"),
     (json_length, SQLITE, "json_array_length({})"),
     (json_length, POSTGRESQL, "json_array_length(CAST({} AS JSON))"),
     (newest_number, SQLITE, "(SELECT seq FROM sqlite_sequence WHERE name = 'audit_entries')"),

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Table, cast, func, literal_column, select
+from sqlalchemy import Connection, Select, Table, func, literal_column, select
 
 from schema import MILLIONTH, audit_entries, order_totals, orders
 from storage.copied_values import repair
@@ -85,14 +85,10 @@ def _digest(connection: Connection, query: Select[Any]) -> tuple[int, str]:
 
 
 def _money(connection: Connection) -> dict[str, tuple[int, int]]:
-    """Return number and cost, in millionths of a dollar, of the orders of each status.
-
-    Both databases round a half in their own way, but cut a number in the same way.
-    """
+    """Return number and cost, in millionths of a dollar, of the orders of each status."""
     dollars = func.coalesce(orders.c.credits, 0) * 1_000_000 + literal_column("0.5")
-    whole: ColumnElement[Any] = dollars if connection.dialect.name == "sqlite" else func.trunc(dollars)
     status = func.coalesce(orders.c.status, "")
-    query = select(status, func.count(), func.sum(cast(whole, BigInteger))).group_by(status)
+    query = select(status, func.count(), func.sum(func.whole(dollars))).group_by(status)
     return {status: (count, int(cost)) for status, count, cost in connection.execute(query)}
 
 

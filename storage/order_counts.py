@@ -6,19 +6,27 @@ looks into indexes. A count that stops there is a least number, and the page say
 """
 
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from sqlalchemy import Connection, and_, case, func, select
 
 from database import IMEIDatabase
 from grading import PENDING
-from schema import orders, sums
-from storage.order_filters import REJECTED, Guide, OrderFilter, count_of, guide, led_by, order_of, pairs_of, terms_of
+from schema import orders, slowness, sums
+from storage.order_filters import (
+    REJECTED,
+    Guide,
+    OrderFilter,
+    count_of,
+    guide,
+    led_by,
+    order_of,
+    pairs_of,
+    terms_of,
+)
 
-#: For the count of a page: entries of one index that are counted, and looks into indexes for several terms.
+#: For the count of a page: entries of one index that are counted, and looks into indexes for several terms. Where a
+#: database is slower, both are as many times smaller.
 INDEX_ONLY, LOOKED_AT = 200_000, 20_000
-#: How many times as long as SQLite a database reads an entry or an order: its limits are as many times smaller.
-SLOWER = MappingProxyType({"sqlite": 1, "postgresql": 4})
 #: What schema.sums() adds up by: a filter of these terms alone is counted exactly, however many orders fit.
 SUMMED = frozenset({"status", "verdict", "batch", "since", "until"})
 
@@ -43,7 +51,7 @@ def counting_guide(connection: Connection, chosen: OrderFilter) -> Guide:
 
 
 def _most(connection: Connection) -> int:
-    return INDEX_ONLY // SLOWER[connection.dialect.name]
+    return INDEX_ONLY // slowness(connection)
 
 
 def guided_count(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
@@ -77,7 +85,7 @@ def _counted_among(connection: Connection, chosen: OrderFilter, guided: Guide) -
     """Count what fits among the newest orders that fit the leading term, or among the newest where no term leads."""
     looks = sum(term.looks for term in terms_of(chosen, guided.meanings) if term.name != guided.name)
     most = INDEX_ONLY if guided.name == REJECTED else LOOKED_AT // max(looks, 1)
-    most //= SLOWER[connection.dialect.name]
+    most //= slowness(connection)
     seek, tests = led_by(chosen, guided, None)
     fits = case((and_(*tests), 1)).label("fits")
     newest = [] if guided.sorts else order_of(chosen, guided)

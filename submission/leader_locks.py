@@ -108,9 +108,9 @@ def leader_alive(database: IMEIDatabase, data_dir: Path) -> bool:
     if database.is_file:
         return runner_alive(data_dir)
     with database.read() as connection:
-        return is_led(connection, data_dir)
+        return is_led(database, connection, data_dir)
 
 
-def is_led(connection: Transaction, data_dir: Path) -> bool:
+def is_led(database: IMEIDatabase, connection: Transaction, data_dir: Path) -> bool:
     """Return what leader_alive() returns, inside a transaction."""
-    return runner_alive(data_dir) if connection.dialect.name == "sqlite" else election_store.is_held(connection, MAIN)
+    return runner_alive(data_dir) if database.is_file else election_store.is_held(connection, MAIN)

@@ -86,6 +86,8 @@ READS_THE_ENVIRONMENT = (
     *("settings", "web_app", "gunicorn.conf", "simulator.server"),
     "engines.postgresql_copies",  # hands it to pg_dump, with the password
 )
+#: Modules that ask for the name of the database: its words, and which migrations it gets.
+ASKS_WHICH_DATABASE = ("schema.dialect", "database", "engines.*")
 PRINTS = ("commands.*", "simulator.server")
 #: module → why it has no file of tests of its name, or which other file tests it.
 UNTESTED = {
@@ -325,6 +327,21 @@ def test_the_environment_is_read_at_the_edge() -> None:
         if isinstance(node, ast.Attribute) and is_os(node.value) and node.attr in ("environ", "environb", "getenv")
     }
     assert {module for module in readers if not is_one_of(module, READS_THE_ENVIRONMENT)} == set()
+
+
+def test_what_databases_do_differently_is_in_one_place() -> None:
+    """All other statements are written once; engines open a database and migrations make its tables."""
+    askers = {
+        module
+        for module in MODULES
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute) and node.attr == "name" and is_dialect(node.value)
+    }
+    assert {module for module in askers if not is_one_of(module, ASKS_WHICH_DATABASE)} == set()
+
+
+def is_dialect(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "dialect"
 
 
 def is_os(node: ast.expr) -> bool:

@@ -131,7 +131,7 @@ def status_report(backend: Backend) -> dict[str, Any]:
     with backend.database.read() as connection:
         state, balance = read_state(connection), backend.account.read(connection)
         running, _ = batch_queries.under_way_and_recent(connection, RECENT)
-        is_alive = is_led(connection, backend.settings.data_dir)
+        is_alive = is_led(backend.database, connection, backend.settings.data_dir)
     return {
         "mode": "demo" if backend.settings.demo else "live",
         "provider": {True: "ok", False: "failing", None: "unknown"}[state.ok],

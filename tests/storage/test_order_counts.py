@@ -8,6 +8,7 @@ from sqlalchemy import event
 
 from database import IMEIDatabase
 from schema import orders
+from schema.dialect import SLOWER
 from storage import order_counts, order_filters
 from storage.order_counts import Count
 from storage.order_filters import Guide, OrderFilter
@@ -19,7 +20,7 @@ def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
     rows = [{"imei": NUMBER, "carrier": "BA"[n % 4 > 0], "fmi": ("ON", "OFF")[n % 2]} for n in range(400)]
     with database.write() as connection:
         connection.execute(orders.insert(), rows)
-    slower = order_counts.SLOWER[database.dialect]
+    slower = SLOWER[database.dialect]
     assert order_counts.counted(database, OrderFilter()) == Count(400, is_all=True)
     assert order_counts.counted(database, OrderFilter(carrier="A", fmi="ON")) == Count(100, is_all=True)
     monkeypatch.setattr(order_counts, "INDEX_ONLY", 250 * slower)
@@ -59,7 +60,7 @@ def test_a_common_value_of_one_index_is_counted_once_for_the_page_and_its_count(
     event.listen(database.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
     for most, found in ((50, Count(50, is_all=False)), (90, Count(90, is_all=True))):
         asked.clear()
-        monkeypatch.setattr(order_counts, "INDEX_ONLY", most * order_counts.SLOWER[database.dialect])
+        monkeypatch.setattr(order_counts, "INDEX_ONLY", most * SLOWER[database.dialect])
         assert order_counts.counted(database, chosen) == found
         assert len([statement for statement in asked if "count(" in statement]) == counts
 

@@ -9,6 +9,7 @@ from order_tables import NOTHING
 
 from database import IMEIDatabase
 from schema import orders
+from schema.dialect import SLOWER
 from storage import order_counts, order_filters, order_pages
 from storage.order_counts import Count
 from storage.order_filters import OrderFilter
@@ -107,7 +108,7 @@ def test_a_first_page_of_orders_that_are_sorted_for_it_is_counted_with_it(
 def test_a_first_page_that_is_not_full_is_the_count(
     database: IMEIDatabase, known: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(order_counts, "INDEX_ONLY", 5 * order_counts.SLOWER[database.dialect])
+    monkeypatch.setattr(order_counts, "INDEX_ONLY", 5 * SLOWER[database.dialect])
     for name in ("VERY_FEW", "FEW"):
         monkeypatch.setattr(order_filters, name, 5)
     chosen = OrderFilter(q=known[0][:3])
