@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 10
 
-.PHONY: run test lint sbom matrix mutants bench soak lock clean
+.PHONY: install run test lint sbom matrix mutants bench soak lock clean
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -14,6 +14,8 @@ $(VENV)/.installed: requirements.txt
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	touch $@
+
+install: $(VENV)/.installed      ## the program's libraries, in .venv
 
 run: $(VENV)/.installed          ## the app as in production, on the demo provider without credentials
 	$(BIN)/gunicorn web_app:app

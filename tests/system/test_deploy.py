@@ -1,22 +1,45 @@
 """The files of deploy/ agree with the program: commands, ports, settings, times to stop, and what the image holds."""
 
 import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from configparser import ConfigParser
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 import yaml
 from flask import Flask
 from gunicorn_server import ROOT
+from sample_files import text_workbook
+from simulated_provider import imeis
 
 from commands import init_commands
+from engines import postgresql_server
 from settings import Settings
+from workers import jobs
 
 DEPLOY = ROOT / "deploy"
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 SERVER = (ROOT / "gunicorn.conf.py").read_text(encoding="utf-8")
+COMPOSE = (DEPLOY / "docker-compose.yml").read_text(encoding="utf-8")
+#: Runs a command in a file system in which only two folders can be written, and nothing runs from them.
+CONFINED = """
+image=$1 data=$2 temporary=$3; shift 3
+mount -t tmpfs -o mode=700,nosuid,nodev,noexec none "$data"
+mount -t tmpfs -o mode=1777,nosuid,nodev,noexec none "$temporary"
+mount --bind "$image" "$image"
+mount -o remount,bind,ro "$image"
+mount -o remount,bind,ro /
+cd "$image"
+if touch web_app.py 2>/dev/null; then echo "the program can be written" >&2; exit 70; fi
+exec setpriv --no-new-privs --bounding-set=-all --inh-caps=-all "$@"
+"""
 #: Folders that the program runs from and that hold no Python package.
 OTHER_PARTS = ("migrations", "static", "templates")
 UNITS = ("hammer-web", "hammer-worker")
@@ -26,7 +49,7 @@ OWN_LINES = ("Type", "NotifyAccess", "ExecStart", "TimeoutStopSec", "Restart", "
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
-    read: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yml").read_text(encoding="utf-8"))["services"]
+    read: dict[str, Any] = yaml.safe_load(COMPOSE)["services"]
     return read
 
 
@@ -110,6 +133,56 @@ def test_each_container_has_few_rights_and_limits(services: dict[str, Any]) -> N
     assert services["database"]["user"] == "999:999"
     assert "ports" not in services["database"] and services["database"]["networks"] == ["back"]
     assert all(published.startswith("127.0.0.1:") for published in services["web"]["ports"])
+
+
+def test_the_server_has_connections_for_as_many_containers_as_are_named(services: dict[str, Any]) -> None:
+    """Two queues of jobs in the worker that leads, and notifications for answers and for batches."""
+    each = postgresql_server.CONNECTIONS + postgresql_server.DIRECT_CONNECTIONS + 2 * jobs.CONNECTIONS + 2
+    assert f"a process needs {each} at most" in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    counts = dict(re.findall(r"--scale (\w+)=(\d+)", COMPOSE))
+    in_each = re.search(r'"WEB_CONCURRENCY", (\d+)', SERVER)
+    assert in_each
+    processes = int(counts["web"]) * int(in_each[1]) + int(counts["worker"])
+    allowed = re.search(r"max_connections=(\d+)", COMPOSE)
+    assert allowed and int(allowed[1]) > each * processes
+    ports = re.search(r"WEB_PORTS=(\d+)-(\d+)", COMPOSE)
+    assert ports and int(ports[2]) - int(ports[1]) + 1 == int(counts["web"])
+
+
+def test_the_image_can_back_up_the_server(services: dict[str, Any]) -> None:
+    """Of the same Debian: pg_dump refuses a server that is newer than itself."""
+    found = re.search(r"^ARG PYTHON=\S+-(\w+)$", DOCKERFILE, re.MULTILINE)
+    assert found and services["database"]["image"].endswith(f"-{found[1]}")
+    assert "install --yes --no-install-recommends postgresql-client" in DOCKERFILE.rpartition("\nFROM ")[2]
+
+
+def test_the_program_runs_without_rights_where_only_its_data_can_be_written(
+    tmp_path: Path, require: Callable[[str], NoReturn]
+) -> None:
+    """What the image holds: it makes the database, reads a workbook in a child process, and orders in the demo."""
+    if os.geteuid() or not all(map(shutil.which, ("unshare", "setpriv", "mount"))):
+        require("only root can mount a read-only file system, with unshare and setpriv")
+    image, data, temporary = (tmp_path / name for name in ("image", "data", "temporary"))
+    for path in (image, data, temporary):
+        path.mkdir()
+    for part in held_by_the_image():
+        copy = shutil.copytree if part.is_dir() else shutil.copyfile
+        copy(part, image / part.name)
+    (image / "phones.xlsx").write_bytes(text_workbook([["IMEI"], *([imei] for imei in imeis(3))]))
+    environ = {"PATH": os.environ["PATH"], "HOME": str(temporary), "TMPDIR": str(temporary), "DATA_DIR": str(data)}
+    command = [sys.executable, "-B", "-m", "flask", "submit", "phones.xlsx", "--service", "25", "--yes"]
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", CONFINED, "sh", str(image), str(data), str(temporary), *command],
+        env=environ, cwd=image, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert re.search(r"Ordered +3$", ended.stdout, re.MULTILINE)
+
+
+def held_by_the_image() -> list[Path]:
+    """What .dockerignore lets into the image."""
+    patterns = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
+    return [path for pattern in patterns for path in ROOT.glob(pattern)]
 
 
 def test_the_containers_get_settings_that_the_program_reads(services: dict[str, Any]) -> None:
