@@ -392,10 +392,15 @@ def database_url(url: str) -> str:
 
 
 def _passwords_in(url: str) -> list[str]:
-    """Return the passwords in an address, as they are there and decoded; a short one with what encloses it there."""
-    parts = urlsplit(url)
-    pairs = [part.partition("=") for part in parts.query.split("&")]
-    found = [(":", parts.password or "", "@"), *((f"{key}=", text, "") for key, _, text in pairs if "password" in key)]
+    """Return the passwords in an address, as they are there and decoded; a short one with what encloses it there.
+
+    One with an @ that is not encoded is meant to end at the last @, and is read up to the first one.
+    """
+    user, _, rest = url.partition("://")[2].partition(":")
+    ends = {rest.find("@"), rest.rfind("@")} if "@" not in user else set[int]()
+    found = [(":", rest[:end], "@") for end in sorted(ends) if end > 0]
+    pairs = [part.partition("=") for part in url.partition("?")[2].split("&")]
+    found += [(f"{key}=", text, "") for key, _, text in pairs if "password" in key]
     forms = [(before, form, after) for before, text, after in found for form in dict.fromkeys((text, unquote(text)))]
     return [form if len(form) >= SHORTEST_ALONE else f"{before}{form}{after}" for before, form, after in forms if form]
 

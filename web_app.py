@@ -144,6 +144,8 @@ def __getattr__(name: str) -> Flask:
         app = globals()["app"] = create_app(settings)
     except UnusableDatabaseError as error:
         sys.exit(f"HAMMER-API cannot start. {error}")
+    except DatabaseUnavailableError as error:
+        sys.exit(f"HAMMER-API cannot start. {error.sentence} ({error.orig})")
     return app
 
 

@@ -22,6 +22,7 @@ from functools import partial
 from mmap import mmap
 from typing import Any
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -192,6 +193,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.upload_pool = ThreadPoolExecutor(UPLOAD_THREADS, thread_name_prefix="upload")
         self.stream_pool = ThreadPoolExecutor(STREAM_THREADS, thread_name_prefix="stream")
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Load the program. Where it cannot start, the server ends, too: to try again is for what supervises it."""
+        try:
+            super().load_wsgi()
+        except SystemExit as error:
+            self.log.critical(error.code)
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from error
 
     def accept(self, listener: socket.socket) -> None:
         """Take a connection; when there are too many, close the one that has waited longest."""

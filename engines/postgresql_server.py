@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, ProgrammingError
 
 from engines.clean_text import CleanTextDumper
 from engines.direct import Direct, direct
@@ -72,6 +74,10 @@ NETWORK = {
 }
 
 
+UNREADABLE = "DATABASE_URL cannot be read: it must look like postgresql://user:password@host:5432/name."
+NOT_OWNER = "The user of DATABASE_URL may not make tables in this database: make this user its owner."
+
+
 class PostgreSQLServer:
     """A database on a server, by its address. Engines in engines/opening.py says what each method does."""
 
@@ -121,7 +127,12 @@ class PostgreSQLServer:
                 if current > known[-1]:
                     logger.warning("The database has tables of a newer version (schema %s)", current)
                 return
-            upgrade(connection)
+            try:
+                upgrade(connection)
+            except ProgrammingError as error:
+                if isinstance(error.orig, InsufficientPrivilege):
+                    raise UnusableDatabaseError(NOT_OWNER) from error
+                raise
         logger.info("Migrated the database from %s to %s", current, known[-1])
 
     def size(self) -> int:
@@ -144,7 +155,10 @@ class PostgreSQLServer:
 
 
 def _engine(address: str, size: int = CONNECTIONS, connecting: Mapping[str, Any] = CONNECTION, **given: Any) -> Engine:
-    url = make_url(address).set(drivername="postgresql+psycopg")
+    try:
+        url = make_url(address).set(drivername="postgresql+psycopg")
+    except (ArgumentError, ValueError) as error:
+        raise UnusableDatabaseError(UNREADABLE) from error
     url = url.update_query_dict({**NETWORK, **url.query})
     engine = create_engine(
         url,

@@ -18,8 +18,8 @@ LOOK, AGAIN = 1.0, 1.0
 
 
 def server_address(database: IMEIDatabase) -> str:
-    """Return the address of the server as its own library reads it, with the password."""
-    return str(database.address).replace("+psycopg", "", 1)
+    """Return the address of the server as its own library reads it, with the password; it takes no blanks."""
+    return str(database.address).replace("+psycopg", "", 1).replace(" ", "%20")
 
 
 @contextmanager

@@ -115,6 +115,10 @@ def test_of_the_databases_address_only_the_passwords_are_secrets() -> None:
     assert "db-9" not in repr(read)
     assert load_settings({"DATABASE_URL": "postgresql:///hammer?host=/run"}).secrets == ()
     assert load_settings({"DATABASE_URL": "postgresql://hammer:hammer@host/hammer"}).secrets == (":hammer@",)
+    assert load_settings({"DATABASE_URL": "postgresql://hammer@host:5432/hammer"}).secrets == ()
+    for password in ("slash/in-it", "hash#in-it", "mark?in-it"):
+        assert password in load_settings({"DATABASE_URL": f"postgresql://hammer:{password}@host/hammer"}).secrets
+    assert "at@in-it@" in "@".join([*load_settings({"DATABASE_URL": "postgres://u:at@in-it@host/h"}).secrets, ""])
 
 
 def test_plain_http_is_for_loopback_only_and_a_bare_host_means_https() -> None:

@@ -1,10 +1,12 @@
 """A database on a server: one writer at a time, snapshots, and migrations while older programs run."""
 
+import os
 import threading
 
 import pytest
+from postgresql_cluster import Cluster
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from database import DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
 from engines import postgresql_server
@@ -72,6 +74,31 @@ def test_a_server_that_is_too_old_is_refused(server_url: str, monkeypatch: pytes
     monkeypatch.setattr(postgresql_server, "LEAST_VERSION", 99)
     with pytest.raises(UnusableDatabaseError, match="PostgreSQL 99 or newer"):
         IMEIDatabase(server_url)
+
+
+@pytest.mark.parametrize("address", ["postgresql://hammer@127.0.0.1:54x/hammer", "postgresql://hammer@[::1/hammer"])
+def test_an_address_that_cannot_be_read_is_refused(address: str) -> None:
+    with pytest.raises(UnusableDatabaseError, match="DATABASE_URL cannot be read"):
+        IMEIDatabase(address)
+
+
+def test_a_user_who_may_not_make_tables_is_told_to_own_the_database(cluster: Cluster) -> None:
+    """Since PostgreSQL 15 only the owner of a database may."""
+    with cluster.empty() as address:
+        name = f"guest_{os.getpid()}"
+        cluster.run(f"CREATE ROLE {name} LOGIN PASSWORD 'of the guest'")
+        try:
+            url = make_url(address).set(username=name, password="of the guest")
+            with pytest.raises(UnusableDatabaseError, match="make this user its owner"):
+                IMEIDatabase(url.render_as_string(hide_password=False))
+        finally:
+            cluster.run(f"DROP ROLE {name}")
+
+
+def test_the_queue_of_jobs_takes_a_password_with_a_blank(server_url: str) -> None:
+    encoded = make_url(server_url).set(password="of the-server").render_as_string(hide_password=False)
+    with IMEIDatabase(encoded) as database:
+        assert conninfo_to_dict(server_address(database))["password"] == "of the-server"
 
 
 def test_the_queue_of_jobs_notices_too_that_the_server_is_gone(server_database: IMEIDatabase, server_url: str) -> None:
