@@ -116,7 +116,7 @@ class ProductionSubmissionSystem:
         self._settler = Settler(self.options.settle_quiet, self.options.call_timeout, self.options.resend_limit)
         self._settler.name_account(self.options.account)
         self._room = Room(self.options.account, self.options.budget)
-        self._story = Story(database)
+        self._story = Story(database, self.options.account)
         self._ownership = Ownership(database, self.options.mark, self.options.account)
         account, check = self.options.account, self._ownership.check
         self._account = AccountWatch(database, client, clock, self.carrier.wake, account, check)

@@ -10,6 +10,7 @@ from amounts import money, plural
 from database import DatabaseUnavailableError, IMEIDatabase
 from logs import about
 from orders import BatchState, Progress
+from settings import MAIN_ACCOUNT
 from storage.batch_queries import StateOfBatch, newest_batch, progress, states_of_batches
 from submission.report import metrics
 
@@ -17,15 +18,21 @@ logger = logging.getLogger(__name__)
 
 
 class Story:
-    """Logs at INFO what has happened to the batches of a database since it was made."""
+    """Logs at INFO what has happened to the batches of a database since it was made.
 
-    def __init__(self, database: IMEIDatabase) -> None:
+    Each account has a loop, and all of them work on the same batches: the loop of the main account logs.
+    """
+
+    def __init__(self, database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> None:
         self._database = database
+        self._is_logged = account == MAIN_ACCOUNT
         self._newest = newest_batch(database)
         self._known: dict[int, StateOfBatch] = {}  #: batches that were not finished when they were read last
 
     def tell(self) -> None:
         """Log what has changed since the last call. A database that cannot be read now is read the next time."""
+        if not self._is_logged:
+            return
         with suppress(DatabaseUnavailableError):
             for found in states_of_batches(self._database, self._newest, list(self._known)):
                 with about(batch_id=found.batch_id):

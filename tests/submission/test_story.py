@@ -46,6 +46,12 @@ def test_each_change_of_a_batch_is_logged_once(database: IMEIDatabase, caplog: p
     assert told(caplog, story) == []
 
 
+def test_one_of_the_loops_of_several_accounts_logs(database: IMEIDatabase, caplog: pytest.LogCaptureFixture) -> None:
+    stories = [Story(database, account) for account in ("main", "b", "c")]
+    make_batch(database)
+    assert [len(told(caplog, story)) for story in stories] == [1, 0, 0]
+
+
 def test_a_batch_that_begins_and_ends_between_two_looks_is_told_whole(
     database: IMEIDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
