@@ -143,7 +143,7 @@ def _compare_money(
 
     What the account holds now counts only when no call was on the wire before and after it was asked.
     """
-    quiet_before = audit_store.newest_attempt_if_quiet(database, account)
+    before = audit_store.quiet_moment(database, account)
     try:
         credits = provider.get_account().credits
     except GSMFusionAPIError as failure:
@@ -151,9 +151,9 @@ def _compare_money(
         return replace(start, balance_note=str(failure))
     if credits is None:
         return replace(start, balance_note=NO_AMOUNT)
-    fall = audit_store.balance_fall(database, since, credits, quiet_before, account)
+    fall = audit_store.balance_fall(database, since, credits, before, account)
     if fall is None:
-        return replace(start, balance_note=ON_THE_WIRE if quiet_before is None else NO_READING)
+        return replace(start, balance_note=ON_THE_WIRE if before is None else NO_READING)
     return replace(
         start,
         balance_since=f"{fall.since:%Y-%m-%d %H:%M:%S}",

@@ -33,6 +33,7 @@ from schema.order_tables import (
     millionths,
     order_totals,
     orders,
+    rejections,
     rule_versions,
     saved_searches,
     status_changes,

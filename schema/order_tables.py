@@ -138,6 +138,15 @@ status_changes = Table(
 )
 Index("idx_status_changes_order", status_changes.c.order_row)
 
+#: Which orders were rejected, in the order in which that was recorded. Triggers write it, whoever changes an order.
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("id", INTEGER, primary_key=True),
+    Column("order_row", INTEGER, nullable=False),
+    sqlite_autoincrement=True,
+)
+
 #: Orders without a result for which the provider, asked for one alone, gives none.
 withheld_results = Table(
     "withheld_results",

@@ -33,6 +33,7 @@ balance_readings = Table(
     Column("before_attempt", INTEGER, nullable=False),  #: attempts with a smaller id had ended, the others not begun
     Column("after_order", INTEGER, nullable=False),  #: the newest row id of orders by then
     Column("account", TEXT, nullable=False, server_default=MAIN_ACCOUNT),
+    Column("rejections", INTEGER),  #: the newest row id of rejections when it was asked for; NULL: by an older version
     sqlite_autoincrement=True,
 )
 Index("idx_balance_readings_before", balance_readings.c.before_attempt)

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, 
 
 from database import IMEIDatabase
 from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, ItemOutcome, Outcome
-from schema import OPEN_CALL, UNDECIDED, attempts, balance_readings, batches, chunks, items, orders, services
+from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services
 from settings import MAIN_ACCOUNT
 from storage import balance_store, batch_states, call_queries, call_records, chunk_moves, guards
 from storage.balance_store import Reading
@@ -140,30 +140,38 @@ class BalanceFall(NamedTuple):
     refundable: float  #: what the provider may have paid back, for orders rejected since
 
 
-def newest_attempt_if_quiet(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> int | None:
-    """The newest attempt of an account while no call of it is on the wire; None while one is."""
+class Quiet(NamedTuple):
+    """A moment without a call of an account on the wire."""
+
+    newest_attempt: int  #: of the account
+    newest_rejection: int  #: the newest row id of rejections
+
+
+def quiet_moment(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> Quiet | None:
+    """Return this moment while no call of an account is on the wire; None while one is."""
     with database.read() as connection:
-        return _newest_attempt_if_quiet(connection, account)
+        newest = _newest_attempt_if_quiet(connection, account)
+        return None if newest is None else Quiet(newest, balance_store.newest_rejection(connection))
 
 
 def balance_fall(
     database: IMEIDatabase,
     since: datetime | None,
     credits: float,
-    quiet_before: int | None,
+    before: Quiet | None,
     account: str = MAIN_ACCOUNT,
 ) -> BalanceFall | None:
     """The fall since the first reading in the window (since in UTC; None for all); None without two moments.
 
-    credits is what the account held after newest_attempt_if_quiet gave quiet_before. It counts, and is kept for later
-    audits, where no call has begun meanwhile; else the newest reading that is kept takes its place.
+    credits is what the account held after quiet_moment() gave `before`. It counts, and is kept for later audits, where
+    no call has begun meanwhile; else the newest reading that is kept takes its place.
     """
     with database.write() as connection:
-        first = _first_reading(connection, since, account)
-        quiet = quiet_before is not None and _newest_attempt_if_quiet(connection, account) == quiet_before
+        first = balance_store.first_reading(connection, since, account)
+        quiet = before is not None and _newest_attempt_if_quiet(connection, account) == before.newest_attempt
         until = None if quiet else balance_store.newest_reading(connection, account)
-        if quiet and not _is_anything_open(connection, account):
-            balance_store.record_reading(connection, credits, account)
+        if quiet and before is not None and not _is_anything_open(connection, account):
+            balance_store.record_reading(connection, credits, account, before.newest_rejection)
         if first is None or not (quiet or (until and until.reading_id > first.reading_id)):
             return None
         spending = balance_store.spent_since(connection, first, until)
@@ -182,17 +190,6 @@ def _is_anything_open(connection: Connection, account: str) -> bool:
     """Whether a call of an account is on the wire or in doubt: the provider may still charge for it."""
     mine = account == call_queries.CALLER
     return connection.execute(select(chunks.c.id).where(OPEN_CALL, mine).limit(1)).first() is not None
-
-
-def _first_reading(connection: Connection, since: datetime | None, account: str) -> Reading | None:
-    query = select(balance_readings).where(balance_readings.c.account == account)
-    query = query.order_by(balance_readings.c.id).limit(1)
-    if since is not None:
-        query = query.where(balance_readings.c.read_at >= since)
-    row = connection.execute(query).first()
-    if row is None:
-        return None
-    return Reading(row.id, row.read_at, row.credits, row.before_attempt, row.after_order, row.account)
 
 
 def _restored_since(connection: Connection, first: Reading, until: Reading | None) -> float:

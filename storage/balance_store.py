@@ -10,11 +10,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, or_, select
 
 from database import utc_now
 from orders import OrderStatus
-from schema import attempts, balance_readings, chunks, orders
+from schema import attempts, balance_readings, chunks, orders, rejections
 from settings import MAIN_ACCOUNT
 from storage import call_queries, kept_sums
 
@@ -22,6 +22,14 @@ from storage import call_queries, kept_sums
 NEWEST_CALLS = 300
 #: US dollars: a balance that differs by more from what our orders cost is shown as a difference.
 HALF_A_CENT = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What an account held when it was asked."""
+
+    credits: float  #: US dollars
+    last_rejection: int  #: the newest row id of rejections right before it was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,7 @@ class Reading:
     before_attempt: int  #: attempts with a smaller id had ended; no other had begun
     after_order: int  #: the newest row id of the orders table by then
     account: str = MAIN_ACCOUNT
+    last_rejection: int | None = None  #: as in Holding; None: an earlier version has read it
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +78,18 @@ class BalanceChange:
         return difference if abs(difference) > HALF_A_CENT else 0.0
 
 
-def record_reading(connection: Connection, credits: float, account: str = MAIN_ACCOUNT) -> Reading:
-    """Write what an account holds now (US dollars), while the provider works on no call of it. Return the reading."""
+def newest_rejection(connection: Connection) -> int:
+    """Return the newest row id of rejections: what is recorded later has a larger one, whatever the clocks say."""
+    return int(connection.execute(select(func.coalesce(func.max(rejections.c.id), 0))).scalar_one())
+
+
+def record_reading(
+    connection: Connection, credits: float, account: str = MAIN_ACCOUNT, last_rejection: int | None = None
+) -> Reading:
+    """Write what an account holds now (US dollars), while the provider works on no call of it. Return the reading.
+
+    last_rejection is that of before it was asked; None: nothing was recorded since.
+    """
     newest = connection.execute(select(func.coalesce(func.max(attempts.c.id), 0))).scalar_one()
     row = connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one()
     values: dict[str, Any] = {
@@ -80,8 +99,17 @@ def record_reading(connection: Connection, credits: float, account: str = MAIN_A
         "after_order": int(row),
         "account": account,
     }
-    key = connection.execute(insert(balance_readings).values(**values)).inserted_primary_key
-    return Reading(int(key[0]) if key else 0, **values)
+    rejected = newest_rejection(connection) if last_rejection is None else last_rejection
+    key = connection.execute(insert(balance_readings).values(**values, rejections=rejected)).inserted_primary_key
+    return Reading(int(key[0]) if key else 0, **values, last_rejection=rejected)
+
+
+def first_reading(connection: Connection, since: datetime | None, account: str = MAIN_ACCOUNT) -> Reading | None:
+    """Return the first reading of an account since a moment (UTC, None: of all), or None."""
+    query = _readings_of(account).order_by(balance_readings.c.id).limit(1)
+    if since is not None:
+        query = query.where(balance_readings.c.read_at >= since)
+    return _reading(connection.execute(query).first())
 
 
 def reading_before(connection: Connection, attempt_id: int, account: str = MAIN_ACCOUNT) -> Reading | None:
@@ -125,7 +153,7 @@ def spent_since(connection: Connection, reading: Reading, until: Reading | None 
 
     Counted are the orders of calls that began after it. An order of an earlier call that is found later may have been
     charged before or after it: leaving it out can make more unexplained, never less. Orders that the
-    provider had before our call (existed) cost nothing.
+    provider had before our call (existed) cost nothing. What was rejected since is found by the order of the records.
     """
     whose = call_queries.of_account(reading.account)
     ours = (
@@ -138,9 +166,18 @@ def spent_since(connection: Connection, reading: Reading, until: Reading | None 
         ours &= orders.c.attempt_id < until.before_attempt
     cost, is_rejected = func.sum(orders.c.credits), orders.c.status == OrderStatus.REJECTED
     known, rejected = connection.execute(select(cost, cost.filter(is_rejected)).where(ours)).one()
-    changed = select(cost).where(whose, is_rejected, orders.c.updated_at >= reading.read_at)
-    refundable = connection.execute(changed).scalar_one()
+    refundable = connection.execute(select(cost).where(whose, is_rejected, _changed_since(reading))).scalar_one()
     return Spending(float(known or 0.0), float(refundable or 0.0), float(rejected or 0.0))
+
+
+def _changed_since(reading: Reading) -> ColumnElement[bool]:
+    """The condition that a rejected order was rejected, or changed once more, after a balance was asked for.
+
+    Where an earlier version has read it, the time must tell for orders from before rejections were logged.
+    """
+    logged = select(rejections.c.order_row).where(rejections.c.id > (reading.last_rejection or 0))
+    since = orders.c.id.in_(logged)
+    return since if reading.last_rejection is not None else or_(since, orders.c.updated_at >= reading.read_at)
 
 
 def balance_change(connection: Connection, batch_id: int) -> BalanceChange | None:
@@ -186,7 +223,7 @@ def _placed_between(connection: Connection, batch_ids: list[int], before: Readin
 def _reading(row: Any) -> Reading | None:
     if row is None:
         return None
-    return Reading(row.id, row.read_at, row.credits, row.before_attempt, row.after_order, row.account)
+    return Reading(row.id, row.read_at, row.credits, row.before_attempt, row.after_order, row.account, row.rejections)
 
 
 def _readings_of(account: str) -> Select[Any]:

@@ -18,6 +18,7 @@ from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, ServiceInfo
 from settings import MAIN_ACCOUNT
 from storage import balance_store, batch_states, call_queries, lease, refunds
+from storage.balance_store import Holding
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +65,9 @@ class AccountWatch:
         self._reading: int | None = None  #: the burst before which a balance is being read
         self._reading_until = 0.0
         self._read_at: float | None = None  #: when the balance was last read; None: calls were sent since
-        self._unwritten: float | None = None  #: a balance that is written with the next commit
+        self._unwritten: Holding | None = None  #: a balance that is written with the next commit
         self._again_at = 0.0
-        self._readings: queue.SimpleQueue[tuple[int, float | None]] = queue.SimpleQueue()
+        self._readings: queue.SimpleQueue[tuple[int, Holding | None]] = queue.SimpleQueue()
         self._asks_prices = False
         self._priced_at: float | None = None
         self._knows_prices = name == MAIN_ACCOUNT  #: a batch is confirmed at the prices of the main account
@@ -112,18 +113,21 @@ class AccountWatch:
 
         Raises LeaseLostError where it is no evidence: another process may have sent calls since it was read.
         """
-        credits, self._unwritten = self._unwritten, None
-        if credits is None:
+        held, self._unwritten = self._unwritten, None
+        if held is None:
             return
         self._check(connection)
         previous = balance_store.newest_reading(connection, self.name)
-        reading = balance_store.record_reading(connection, credits, self.name)
+        reading = balance_store.record_reading(connection, held.credits, self.name, held.last_rejection)
         refunds.learn_between(connection, previous, reading)
 
-    def balance(self) -> float | None:
-        """Return the US dollars on the account; None where they cannot be read. For a worker thread."""
+    def balance(self) -> Holding | None:
+        """Return what the account holds; None where that cannot be read. For a worker thread."""
         try:
-            return self._client.get_account().credits
+            with self._database.read() as connection:
+                last_rejection = balance_store.newest_rejection(connection)
+            credits = self._client.get_account().credits
+            return None if credits is None else Holding(credits, last_rejection)
         except GSMFusionAPIError as error:
             logger.warning("The account's balance is not known: %s", error)
         except Exception:  # a thread ends here
@@ -150,17 +154,17 @@ class AccountWatch:
     def _take_balance(self, now: float, idle: bool) -> None:
         """Take a balance that came. If calls were sent while it was read, it is no evidence and is asked for again."""
         try:
-            burst, credits = self._readings.get_nowait()
+            burst, held = self._readings.get_nowait()
         except queue.Empty:
             return
         self._reading = None
-        if credits is None:
+        if held is None:
             self._again_at = now + min(PAUSE * 2 ** min(self.failures, DOUBLINGS), MAX_AGE)
             self.failures += 1
             return
         self.failures = 0
         if idle and burst == self._burst:
-            self._read_at, self._unwritten = now, credits
+            self._read_at, self._unwritten = now, held
 
     def _ask_prices(self) -> None:
         listed: list[ServiceInfo] | None = None

@@ -66,14 +66,15 @@ class RefundTrace:
 
         A list that contradicts itself or our records is left out: a result text may say that an order was rejected.
         """
-        credits = listing.look.credits
+        look = listing.look
         if listing.contradictory:
             return
         if self.first is not None and self.open_since is None:
             self.open_since = frozenset(listing.owners) - listing.final
-        if not at_rest or credits is None:
+        if not at_rest or look.credits is None:
             return
-        reading, first = balance_store.record_reading(connection, credits, self.account), self.first
+        reading = balance_store.record_reading(connection, look.credits, self.account, look.last_rejection)
+        first = self.first
         if first is not None and not refunds.is_doubtful_since(connection, first):
             was_open = self.open_since or frozenset()
             since = [o for o in listing.rejected if o in was_open or listing.owners[o][1] >= first.before_attempt]

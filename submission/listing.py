@@ -44,6 +44,7 @@ class Look:
     confirmed: Mapping[str, IMEIOrder] = field(default_factory=dict)  #: order id → the order that it answers by id
     seconds: float = 0.0  #: that the questions took
     failure: str = ""  #: why there is no answer
+    last_rejection: int = 0  #: the newest row id of rejections right before the balance was asked
 
     def prepare(self) -> Self:
         """Compute what does not depend on our records."""

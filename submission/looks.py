@@ -8,6 +8,7 @@ import logging
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Protocol
 
 from database import IMEIDatabase
@@ -65,9 +66,11 @@ class ListReader:
             failure = UNFORESEEN
             logger.exception("Listing the provider's orders failed in an unforeseen way")
         confirmed = self._confirm(listed)
-        credits = self._account.balance() if alone and (answered or must_look) else None
+        held = self._account.balance() if alone and (answered or must_look) else None
         seconds = self._clock() - asked_at
-        look = Look(tuple(listed), asked_at, last_order, answered, alone, credits, confirmed, seconds, failure)
+        look = Look(tuple(listed), asked_at, last_order, answered, alone, None, confirmed, seconds, failure)
+        if held is not None:
+            look = replace(look, credits=held.credits, last_rejection=held.last_rejection)
         return look.prepare()
 
     def _confirm(self, listed: Sequence[IMEIOrder]) -> dict[str, IMEIOrder]:

@@ -92,6 +92,8 @@ def _take_back_second_schema(connection: Connection) -> None:
         *(f"DROP TRIGGER orders_model_{event}" for event in ("added", "gained", "lost", "removed")),
         *(f"DROP TABLE {name}" for name in ("tac_models", "imported_models")),
         *(f"DROP TRIGGER orders_result_{event}" for event in ("came", "went", "changed")),
+        *(f"DROP TRIGGER orders_rejection_{event}" for event in ("came", "changed")),
+        "DROP TABLE rejections",
         "DROP TABLE result_changes",
         "DROP TABLE result_counts",
         "DROP TABLE order_totals",

@@ -1,13 +1,15 @@
 """Balance readings: which one is from before a call, and what we know was spent since."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 from handmade_calls import answered, call, listed, look, one, planned, read_balance, unanswered
 from simulated_provider import imeis
+from sqlalchemy import Update
 
 import schema
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from orders import Chunk, ChunkState, ItemOutcome, Outcome
 from storage import balance_store, call_queries, call_records
 from storage.call_records import write_intents
@@ -92,18 +94,94 @@ def test_an_order_that_was_rejected_since_may_have_been_paid_back(database: IMEI
         assert call_queries.newest_attempt(connection) == before.before_attempt - 1
 
 
-def test_only_what_was_rejected_at_the_reading_or_after_it_may_have_been_paid_back(database: IMEIDatabase) -> None:
-    """One order was rejected before the reading, one in its very moment, and one is not rejected."""
+def stored_as(order_id: str, when: datetime, **values: object) -> Update:
+    """The change of an order at a time that the wall clock shows."""
+    return schema.orders.update().values(updated_at=when, **values).where(schema.orders.c.order_id == order_id)
+
+
+def refundable(database: IMEIDatabase, since: balance_store.Reading) -> float:
+    with database.read() as connection:
+        return round(balance_store.spent_since(connection, since).refundable, 4)
+
+
+@pytest.mark.parametrize("hours", [-24, 0, 24])
+def test_what_was_rejected_since_a_reading_is_found_whatever_the_clock_shows(
+    database: IMEIDatabase, hours: int
+) -> None:
+    """One order was rejected before the reading, one after it and one never; a clock that is set back hides nothing."""
     answered(database, call(database, imeis(3)), 1)
-    before = reading(database, 100.0)
-    at_once = schema.orders.update().values(status="Rejected", updated_at=before.read_at)
-    earlier = schema.orders.update().values(status="Rejected", updated_at=before.read_at - timedelta(seconds=1))
-    later = schema.orders.update().values(status="Pending", updated_at=before.read_at + timedelta(seconds=1))
+    now = utc_now() + timedelta(hours=hours)
     with database.write() as connection:
-        assert balance_store.spent_since(connection, before).refundable == 0.0
-        for number, update in enumerate((at_once.values(credits=0.4), earlier, later), 1):
-            connection.execute(update.where(schema.orders.c.order_id == str(number)))
-        assert balance_store.spent_since(connection, before).refundable == 0.4
+        connection.execute(stored_as("1", now + timedelta(hours=1), status="Rejected"))
+    before = reading(database, 100.0)
+    with database.write() as connection:
+        connection.execute(stored_as("2", now, status="Rejected", credits=0.4))
+        connection.execute(stored_as("3", now, status="Completed"))
+    assert refundable(database, before) == 0.4
+    assert refundable(database, reading(database, 100.4)) == 0.0
+
+
+def test_an_order_that_is_rejected_when_it_is_first_recorded_may_have_been_paid_back(database: IMEIDatabase) -> None:
+    """It was found on a list, imported or restored."""
+    before = reading(database, 100.0)
+    long_ago = datetime(2020, 1, 1)
+    row = {"imei": "353370080089458", "status": "Rejected", "credits": 0.3, "updated_at": long_ago}
+    with database.write() as connection:
+        connection.execute(schema.orders.insert().values(row))
+    assert refundable(database, before) == 0.3
+
+
+def test_a_rejected_order_counts_again_only_if_it_changes_once_more(database: IMEIDatabase) -> None:
+    """The provider may have paid it back only then; a grade that is written again is no change of its."""
+    answered(database, call(database, imeis(1)), 1)
+    database.update_order_status("1", "Rejected")
+    before = reading(database, 100.0)
+    with database.write() as connection:
+        regraded = schema.orders.update().values(verdict="review", status="Rejected")
+        connection.execute(regraded)
+    assert refundable(database, before) == 0.0
+    with database.write() as connection:
+        connection.execute(stored_as("1", datetime(2020, 1, 1), notes="paid back"))
+    assert refundable(database, before) == 0.1
+
+
+def test_what_is_rejected_while_the_balance_is_read_may_have_been_paid_back_after_it(database: IMEIDatabase) -> None:
+    answered(database, call(database, imeis(1)), 1)
+    with database.read() as connection:
+        asked = balance_store.newest_rejection(connection)
+    database.update_order_status("1", "Rejected")
+    with database.write() as connection:
+        before = balance_store.record_reading(connection, 100.0, last_rejection=asked)
+    assert refundable(database, before) == 0.1
+
+
+def test_since_a_reading_of_an_earlier_version_the_time_tells_of_orders_that_are_not_logged(
+    database: IMEIDatabase,
+) -> None:
+    """What is logged counts in any case; the triggers log what an earlier version beside this one records, too."""
+    answered(database, call(database, imeis(4)), 1)
+    before = reading(database, 100.0)
+    second = timedelta(seconds=1)
+    with database.write() as connection:
+        connection.execute(schema.balance_readings.update().values(rejections=None))
+        for order_id, moment, credits in (("1", before.read_at, 0.4), ("2", before.read_at - second, 0.2)):
+            connection.execute(stored_as(order_id, moment, status="Rejected", credits=credits))
+        connection.execute(schema.rejections.delete())
+        connection.execute(stored_as("3", before.read_at - second, status="Rejected", credits=0.7))
+        older = balance_store.newest_reading(connection)
+    assert older == replace(before, last_rejection=None)
+    assert refundable(database, older) == 1.1
+
+
+def test_the_log_of_rejections_never_counts_back(database: IMEIDatabase) -> None:
+    """Not even where the order of its last entry is gone."""
+    answered(database, call(database, imeis(2)), 1)
+    database.update_order_status("1", "Rejected")
+    before = reading(database, 100.0)
+    with database.write() as connection:
+        connection.execute(schema.rejections.delete())
+    database.update_order_status("2", "Rejected")
+    assert refundable(database, before) == 0.1
 
 
 def change(database: IMEIDatabase, chunk: Chunk) -> balance_store.BalanceChange | None:

@@ -1,12 +1,14 @@
 """Whether rejected orders are paid back: learned from two balances, or plain from one that allows no other reading."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 from handmade_calls import QUIET, answered, call, look, one, read_balance, unanswered
 from simulated_provider import SERVICE, imeis
 
-from database import IMEIDatabase, write_setting
+import database as database_module
+from database import IMEIDatabase, utc_now, write_setting
 from orders import IMEIOrder, ServiceInfo
 from storage import balance_store, refunds
 from storage.balance_store import Reading, Spending
@@ -174,6 +176,22 @@ def test_a_rejected_order_may_hide_a_charge_until_more_are_seen_to_be_kept(datab
     look(database, settler, second, 1150.0, alone=False)
     assert len(look(database, settler, as_rejected(shown, 1000, 1001, 1002, 1003), 1200.0)) == 5
     assert kept(database) == 3
+
+
+@pytest.mark.parametrize("hours", [-24, 0, 24])
+def test_a_refund_may_hide_a_charge_whatever_the_clock_shows(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """The list leaves an order out, and its charge is as high as the refund of another: a person must decide.
+
+    The clock is stepped between the balance before the call and the rejection.
+    """
+    settler, shown = doubt(database, 1)
+    shifted = utc_now() + timedelta(hours=hours)
+    monkeypatch.setattr(database_module, "utc_now", lambda: shifted)
+    reject(database, 1000)
+    assert look(database, settler, as_rejected(shown, 1000), 1100.0) == []
+    assert MORE in str(one(database, "SELECT message FROM chunks WHERE state = 'in_doubt'"))
 
 
 def test_what_is_rejected_between_a_list_and_its_balance_teaches_nothing(database: IMEIDatabase) -> None:

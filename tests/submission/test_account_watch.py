@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from handmade_calls import one, planned
-from simulated_provider import SERVICE
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, ServiceInfo
+from storage import balance_store
+from storage.balance_store import Holding
 from storage.lease import LeaseLostError
 from submission.account_watch import AccountWatch
 
@@ -204,10 +206,22 @@ def test_a_balance_that_is_not_told_is_counted_and_asked_for_after_longer_and_lo
 
 
 def test_asking_for_a_balance_alone_tells_it_or_nothing(desk: Desk) -> None:
-    assert desk.watch.balance() == 150.0
+    assert desk.watch.balance() == Holding(150.0, 0)
     for failure in (None, GSMFusionAPIError("no answer"), RuntimeError("a bug")):
         desk.client.credits = failure
         assert desk.watch.balance() is None
+
+
+def test_what_is_rejected_while_a_balance_is_read_counts_as_later(desk: Desk) -> None:
+    """The provider may have answered before it paid the order back."""
+    desk.database.insert_order({"order_id": "1", "imei": imeis(1)[0], "status": "Pending", "credits": 0.4})
+    desk.turn()
+    desk.database.update_order_status("1", "Rejected")
+    assert desk.turn() == [150.0]
+    with desk.database.read() as connection:
+        reading = balance_store.newest_reading(connection)
+        assert reading is not None
+        assert balance_store.spent_since(connection, reading).refundable == 0.4
 
 
 def test_a_balance_is_written_once(desk: Desk) -> None:

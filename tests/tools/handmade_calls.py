@@ -123,6 +123,7 @@ def look(
             "asked_at": now,
             "last_order": call_queries.newest_order(connection),
             "credits": credits,
+            "last_rejection": balance_store.newest_rejection(connection),
             "confirmed": {order.id: order for order in orders},
         }
         piece = settler.apply(connection, Look(tuple(orders), alone=alone, **{**usual, **about}), may_repeat=True)
