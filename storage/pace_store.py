@@ -6,7 +6,7 @@ position holds more calls than the allowance. For PostgreSQL.
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -24,6 +24,11 @@ WRITE = text(
     " ON CONFLICT (account) DO UPDATE SET hold_until = greatest(pace.hold_until, excluded.hold_until),"
     " spacing = excluded.spacing, allowance = excluded.allowance, seconds = excluded.seconds,"
     " orders_wait = excluded.orders_wait RETURNING set_config('synchronous_commit', 'off', true)"
+)
+#: Whoever comes second writes nothing: the loop knows better.
+WRITE_FIRST = text(
+    "INSERT INTO pace (account, hold_until, spacing, allowance, seconds, orders_wait)"
+    f" VALUES (:account, {NOW} + :hold, :spacing, :allowance, :seconds, :orders_wait) ON CONFLICT (account) DO NOTHING"
 )
 HOLD = text(f"UPDATE pace SET hold_until = greatest(hold_until, {NOW} + :seconds) WHERE account = :account")
 READ = text(f"SELECT *, {NOW} AS now FROM pace WHERE account = :account")
@@ -101,8 +106,7 @@ class Slot:
 
 def write_pace(connection: Connection, account: str, pace: CallPace) -> None:
     """Write how fast an account may be called, without a flush. A hold that is longer stays."""
-    values = {"account": account, "hold": pace.hold, "spacing": pace.spacing, "allowance": pace.allowance}
-    connection.execute(WRITE, {**values, "seconds": pace.seconds, "orders_wait": pace.orders_wait})
+    connection.execute(WRITE, {"account": account, **asdict(pace)})
 
 
 def hold(connection: Connection, account: str, seconds: float) -> None:
@@ -128,12 +132,16 @@ def reserve_order(connection: Connection, account: str) -> Slot | None:
     return _reserved(connection, account, ORDERS, found) if found else None
 
 
-def reserve_read(connection: Connection, account: str, share: float) -> Slot | None:
+def reserve_read(connection: Connection, account: str, share: float, first: CallPace) -> Slot | None:
     """Reserve the next start for a read; None where reads must wait, to be asked again.
 
-    They wait while orders wait too and reads have had their share of the allowance.
+    They wait while orders wait too and reads have had their share of the allowance. first is the pace where no loop of
+    the account has run: a rebuild reads before any.
     """
     found = _locked(connection, account)
+    if found is None:
+        connection.execute(WRITE_FIRST, {"account": account, **asdict(first)})
+        found = _locked(connection, account)
     if found is None:
         return None
     recent = sum(at > found.now - found.seconds for at in found.reads)

@@ -22,7 +22,7 @@ from storage.listening import listening
 from storage.pace_store import CallPace
 from submission.answers import Answer, answer_from, held_back, judged
 from submission.carrier import Recovery
-from submission.job_calls import SEND_WITHIN
+from submission.job_calls import SEND_WITHIN, pace_of
 from submission.lost_commits import restore_calls
 from submission.options import Options
 from submission.raw_failures import HELD_BACK, read_failure, written_failure
@@ -157,10 +157,9 @@ class ClusterCarrier:
 
     def _write_pace(self) -> None:
         """Write what the throttle allows where that has changed, and let it count the reads of all machines."""
-        throttle, now = self._throttle, self._clock()
-        hold, seconds = max(0.0, throttle.hold_until - now), throttle.window + throttle.slack
-        pace = CallPace(hold, round(throttle.spacing, 4), throttle.allowance, seconds, throttle.orders_wait)
-        if self._pace is None or replace(pace, hold=0.0) != self._pace or hold:
+        throttle = self._throttle
+        pace = pace_of(throttle, self._clock())
+        if self._pace is None or replace(pace, hold=0.0) != self._pace or pace.hold:
             with without_begin(self._database) as connection:
                 pace_store.write_pace(connection, self._account, pace)
             self._pace = replace(pace, hold=0.0)

@@ -22,7 +22,7 @@ from orders import PlacementAnswer
 from provider import sending_by
 from storage import handed_calls, pace_store
 from storage.handed_calls import Begun, JobThread, NextJob, at_once, each_by_itself
-from storage.pace_store import Slot
+from storage.pace_store import CallPace, Slot
 from submission.placing import PlacingProvider, place
 from submission.raw_failures import HELD_BACK, written_failure
 from submission.throttle import LOOK, READ_SHARE, Throttle
@@ -235,6 +235,12 @@ class CallJobs:
         return None
 
 
+def pace_of(throttle: Throttle, now: float) -> CallPace:
+    """Return what a throttle allows all machines; now is in seconds of its clock."""
+    hold, seconds = max(0.0, throttle.hold_until - now), throttle.window + throttle.slack
+    return CallPace(hold, round(throttle.spacing, 4), throttle.allowance, seconds, throttle.orders_wait)
+
+
 def new_secret() -> str:
     """Return a word that names this process and one call."""
     return secrets.token_hex(8)
@@ -257,7 +263,8 @@ class PaceTurns:
         """Wait until a call that places nothing may start, and count it. Raises NotSentError when it is closed."""
         while not self.throttle.is_closed:
             with at_once(self.database) as connection:
-                slot = pace_store.reserve_read(connection, self.account, READ_SHARE)
+                first = pace_of(self.throttle, self.throttle.clock())
+                slot = pace_store.reserve_read(connection, self.account, READ_SHARE, first)
             if slot is None:
                 time.sleep(LOOK)
             elif self._has_come(slot):

@@ -10,7 +10,6 @@ import pytest
 from audited_orders import COUNT, audited, forget, place
 from click.testing import Result
 from flask import Flask
-from handed_over import let_calls_start
 from pending_orders import client_of
 from simulated_provider import SERVICE, Simulator, imeis, judge, system
 from stored_orders import all_orders
@@ -192,10 +191,9 @@ def test_a_doubt_whose_order_an_answer_names_is_settled_by_it(
 def test_a_server_that_lost_commits_needs_a_list_that_reaches_back_and_waits_for_calls(
     settings: Settings, simulator: Simulator, server_database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No answers are kept beside a server: what a short list leaves out would be paid again."""
+    """No answers are kept beside a server: what a short list leaves out would be paid again. No loop has run on it."""
     waited = list[float]()
     monkeypatch.setattr(sys.modules["commands.audit"], "time", SimpleNamespace(sleep=waited.append))
-    let_calls_start(server_database)
     app = app_on(server_database, settings, simulator)
     with client_of(simulator) as client:
         for order in client.place_imei_order(imeis(5), SERVICE).orders:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ from submission import job_calls
 from submission.job_calls import CallJobs, JobCalls, PaceTurns
 from submission.raw_failures import HELD_BACK, read_failure
 from submission.throttle import Throttle
+
+UNLIMITED = CallPace(0.0, 0.0, None, 61.0, orders_wait=False)
 
 
 @pytest.fixture
@@ -351,7 +354,7 @@ def test_no_window_has_more_calls_than_the_limit(database: IMEIDatabase) -> None
             slot = (
                 pace_store.reserve_order(connection, "main")
                 if turn % 3
-                else pace_store.reserve_read(connection, "main", 0.2)
+                else pace_store.reserve_read(connection, "main", 0.2, UNLIMITED)
             )
         assert slot is not None
         if turn % 5 == 4:
@@ -367,8 +370,24 @@ def test_no_window_has_more_calls_than_the_limit(database: IMEIDatabase) -> None
 def test_reads_keep_to_their_share_while_orders_wait(database: IMEIDatabase) -> None:
     with at_once(database) as connection:
         pace_store.write_pace(connection, "main", CallPace(0.0, 0.0, 10, 60.0, orders_wait=True))
-        reads = [pace_store.reserve_read(connection, "main", 0.2) for _ in range(3)]
+        reads = [pace_store.reserve_read(connection, "main", 0.2, UNLIMITED) for _ in range(3)]
     assert [slot is None for slot in reads] == [False, False, True]
+
+
+def test_the_first_read_of_an_account_that_no_loop_has_served_keeps_to_its_limit(database: IMEIDatabase) -> None:
+    """A rebuild is run before any loop: it must not wait for one. A pace that a loop writes counts from then on."""
+    turns = PaceTurns(database, "new", Throttle(5, limit=2))
+    turns.before_read()
+    with at_once(database) as connection:
+        found = pace_store.slots(connection, "new")
+        assert found is not None
+        assert (found.allowance, len(found.reads)) == (1, 1)
+        waits = pace_store.reserve_read(connection, "new", 0.2, UNLIMITED)
+        assert waits is not None and waits.wait > 50
+        pace_store.write_pace(connection, "new", UNLIMITED)
+        assert pace_store.reserve_read(connection, "new", 0.2, replace(UNLIMITED, allowance=1)) is not None
+        found = pace_store.slots(connection, "new")
+        assert found is not None and found.allowance is None
 
 
 def test_a_read_of_a_loop_that_ends_does_not_wait_for_its_turn(database: IMEIDatabase) -> None:
