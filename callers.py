@@ -94,6 +94,8 @@ def leading(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
     Raises OtherAccountError where the orders of the database were placed with another account, and DemoError.
     """
     require_account(database, settings)
+    if database.engines.risk:
+        logger.error(database.engines.risk)
     stop_where_commits_are_lost(database, settings.lossless_failover)
     absences = {account.name: absence_of(database, account) for account in settings.more_accounts}
     for name, words in absences.items():

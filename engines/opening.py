@@ -38,6 +38,10 @@ class Engines(Protocol):
     def version(self) -> str:
         """Name and version of the program that stores it, such as "SQLite 3.53.0"."""
 
+    @property
+    def risk(self) -> str:
+        """Why commits may be lost when the machine fails, and what to do, as sentences; "" where none is."""
+
     def check(self) -> None:
         """Raise DatabaseReplacedError where another file is at the path."""
 

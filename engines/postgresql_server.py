@@ -47,6 +47,15 @@ BEGIN_HURRIED = (
     f"SET LOCAL lock_timeout = {int(PATIENCE * 1000)}",
 )
 SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+#: A server that is told so confirms commits that a crash loses: which calls were begun, too. Whoever sets another
+#: word than "off" says for how much a commit waits beyond that.
+FLUSH = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+#: What only the server can set.
+UNSAFE = "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name"
+RISK = (
+    "The database server has {} set to off: if its machine fails, it may lose which calls were made, and IMEIs may be"
+    " paid twice. Set it to on, and start again."
+)
 REVISION = "SELECT version_num FROM alembic_version"
 HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
 TIMES = f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_session_timeout={IDLE:g}s"
@@ -107,6 +116,12 @@ class PostgreSQLServer:
     def version(self) -> str:
         with self.readers.begin() as connection:
             return f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar_one()}"
+
+    @cached_property
+    def risk(self) -> str:
+        with self.readers.begin() as connection:
+            unsafe = connection.exec_driver_sql(UNSAFE).scalars().all()
+        return RISK.format(" and ".join(unsafe)) if unsafe else ""
 
     def check(self) -> None:
         """A server has no file that could be replaced."""
@@ -177,6 +192,9 @@ def _engine(address: str, size: int = CONNECTIONS, connecting: Mapping[str, Any]
 
 def _prepare_connection(connection: Any, _record: object) -> None:
     connection.adapters.register_dumper(str, CleanTextDumper)
+    was, connection.autocommit = connection.autocommit, True
+    connection.execute(FLUSH)
+    connection.autocommit = was
 
 
 def _begin(connection: Connection) -> None:

@@ -40,6 +40,8 @@ BEGIN_WRITING = "BEGIN IMMEDIATE"
 class SQLiteEngine:
     """A file of SQLite, shared with other processes. Engines in engines/opening.py says what each method does."""
 
+    risk = ""  # each commit is flushed
+
     def __init__(self, path: Path) -> None:
         """Raises OSError."""
         self._path = path.resolve()

@@ -69,7 +69,7 @@ def environment_check(backend: Backend) -> dict[str, Any]:
 
 
 def environment_advice(backend: Backend) -> list[str]:
-    """Return a sentence for each missing setting, for a full disk and for an older copy of the database."""
+    """Return a sentence for each missing setting, for a full disk, and for an unsafe or an older database."""
     settings, advice = backend.settings, []
     if settings.volatile_disk:
         advice.append(VOLATILE)
@@ -77,6 +77,7 @@ def environment_advice(backend: Backend) -> list[str]:
     if backend.order_count() is not None:
         if not settings.demo and not has_users(backend.database):
             advice.append("There is no user, so nobody can log in: set ADMIN_PASSWORD and start again.")
+        advice.append("" if settings.demo else backend.database.engines.risk)
         advice.append(older_copy_objection(backend.database))
         advice.append(_other_account(backend))
     return [sentence for sentence in advice if sentence]

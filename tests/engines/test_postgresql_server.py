@@ -11,6 +11,7 @@ from sqlalchemy import make_url, text
 from database import DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
 from engines import postgresql_server
 from engines.postgresql_server import NETWORK
+from storage.handed_calls import each_by_itself
 from storage.listening import server_address
 
 KEY, COUNT = "counter", "SELECT count(*) FROM settings"
@@ -50,6 +51,27 @@ def test_a_hurried_write_gives_up_where_another_one_writes(server_database: IMEI
     assert "half a minute" in raised.value.sentence
     with server_database.write(is_hurried=True) as connection:
         assert connection.exec_driver_sql("SHOW lock_timeout").scalar_one() == "30s"
+
+
+@pytest.mark.parametrize(("told", "used"), [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")])
+def test_each_commit_is_flushed_where_the_server_is_told_not_to(cluster: Cluster, told: str, used: str) -> None:
+    """What a server is told for standbys stays as it is."""
+    with cluster.migrated() as address:
+        cluster.run(f"ALTER DATABASE {address.rpartition('/')[2].partition('?')[0]} SET synchronous_commit = {told}")
+        with IMEIDatabase(address) as opened:
+            for engine in (opened.engine, opened.engines.readers, opened.engines.writers):
+                with engine.begin() as connection:
+                    assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == used
+            with each_by_itself(opened) as direct:
+                assert direct.execute(text("SHOW synchronous_commit")).scalar_one() == used
+
+
+def test_what_a_server_may_lose_with_its_machine_is_named(server_database: IMEIDatabase) -> None:
+    names = ("fsync", "full_page_writes")
+    with server_database.read() as connection:
+        off = [name for name in names if connection.exec_driver_sql(f"SHOW {name}").scalar_one() == "off"]
+    risk = server_database.engines.risk
+    assert (f"has {' and '.join(off)} set to off" in risk) if off else risk == ""
 
 
 def test_a_server_that_ended_the_connections_is_used_again(server_database: IMEIDatabase) -> None:

@@ -12,13 +12,13 @@ import pytest
 from handed_over import ACCOUNT, ANSWER, handed_over
 from plain_sql import run
 from postgresql_cluster import Cluster
-from server_copies import FOLLOWS, ServerCopy, copied_server
+from server_copies import FOLLOWS, LAGS, ServerCopy, copied_server
 from waiting import wait_until
 
 from database import DatabaseUnavailableError, IMEIDatabase
 from orders import ChunkState
 from storage import call_queries, handed_calls, history_mark
-from storage.handed_calls import Begun, at_once
+from storage.handed_calls import Begun, at_once, each_by_itself
 from submission import Options, Ownership, Throttle
 from submission.cluster_carrier import ClusterCarrier
 from submission.lost_commits import LOST, restore_calls, stop_where_commits_are_lost
@@ -150,6 +150,26 @@ def test_a_restart_after_a_crash_stops_nothing(
     with IMEIDatabase(standby.address(names[3])) as again:
         assert not stop_where_commits_are_lost(again)
         assert begun(again, attempt_id) is not None
+
+
+def test_a_call_that_was_begun_is_known_after_the_crash_of_a_server_that_need_not_flush(
+    standby: ServerCopy, promoted: dict[str, IMEIDatabase], names: list[str]
+) -> None:
+    """Its timeline is the same, so nothing else shows that a commit is lost: the call would be made again."""
+    assert names[3] in promoted
+    standby.crash()
+    standby.options = (*LAGS, "synchronous_commit=off", "wal_writer_delay=10s")
+    standby.start()
+    with IMEIDatabase(standby.address(names[3])) as database:
+        (attempt_id,) = handed_over(database, 1, first=200)
+        with each_by_itself(database) as connection:
+            assert handed_calls.begin(connection, attempt_id, ACCOUNT, "a worker", ENDLESS) is not None
+        standby.crash()
+    standby.options = LAGS
+    standby.start()
+    with IMEIDatabase(standby.address(names[3])) as again:
+        assert attempts(again)[-1] == attempt_id
+        assert begun(again, attempt_id) is None
 
 
 @pytest.mark.parametrize(

@@ -74,3 +74,15 @@ def test_without_a_user_the_environment_is_incomplete(
     real = replace(settings, api_key="SECRET-KEY", username="someone")
     client = make_app(real, database, provider).test_client()
     assert (client.get("/health").json or {})["checks"]["environment"] == {"status": "incomplete"}
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_a_server_that_may_lose_paid_calls_needs_action(
+    settings: Settings, database: IMEIDatabase, provider: Provider, monkeypatch: pytest.MonkeyPatch, real: bool
+) -> None:
+    monkeypatch.setattr(type(database.engines), "risk", "The database server has fsync set to off.", raising=True)
+    known = replace(settings, api_key="SECRET-KEY", username="someone", admin_password="horse staple")
+    browser = Browser(make_app(known if real else settings, database, provider))
+    if real:
+        log_in(browser.client, "horse staple")
+    assert ("has fsync set to off" in words(browser.get("/status"))) is real
