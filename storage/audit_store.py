@@ -175,7 +175,7 @@ def balance_fall(
         if first is None or not (quiet or (until and until.reading_id > first.reading_id)):
             return None
         spending = balance_store.spent_since(connection, first, until)
-        known = spending.known + _restored_since(connection, first, until)
+        known = spending.known + restored_since(connection, first, until)
         fell = first.credits - (until.credits if until else credits)
         return BalanceFall(first.read_at, fell, known, spending.refundable)
 
@@ -192,10 +192,13 @@ def _is_anything_open(connection: Connection, account: str) -> bool:
     return connection.execute(select(chunks.c.id).where(OPEN_CALL, mine).limit(1)).first() is not None
 
 
-def _restored_since(connection: Connection, first: Reading, until: Reading | None) -> float:
+def restored_since(
+    connection: Connection, first: Reading, until: Reading | None = None, is_proof: bool = False
+) -> float:
     """US dollars of the orders that a rebuild restored and that the provider took after a reading.
 
-    They name no call of ours; their ids tell, as the provider counts them up.
+    They name no call of ours; their ids tell, as the provider counts them up. is_proof: only where they certainly do,
+    because what counts as older explains no charge.
     """
     restored = orders.c.notes.in_([FROM_LIST, FROM_ANSWER]) & orders.c.attempt_id.is_(None)
     restored &= orders.c.account == first.account
@@ -206,9 +209,20 @@ def _restored_since(connection: Connection, first: Reading, until: Reading | Non
     if not rows:
         return 0.0
     before = select(orders.c.order_id).where(orders.c.attempt_id.is_not(None), orders.c.id <= first.after_order)
-    ids = connection.execute(before.order_by(orders.c.id.desc()).limit(NEWEST)).scalars()
-    last = max((int(order_id) for order_id in ids if order_id and order_id.isdecimal()), default=0)
+    older = connection.execute(before.order_by(orders.c.id.desc()).limit(NEWEST)).scalars().all()
+    last = max((int(order_id) for order_id in older if order_id and order_id.isdecimal()), default=0)
+    if is_proof:
+        placed = orders.c.attempt_id.is_not(None) & (orders.c.account == first.account)
+        since = select(orders.c.order_id).where(placed, orders.c.id > first.after_order)
+        if not (older and _count_up(older, -1) and _count_up(connection.execute(since).scalars(), last)):
+            return 0.0
+        rows = [row for row in rows if row.order_id.isdecimal()]
     return sum(row.credits or 0.0 for row in rows if not row.order_id.isdecimal() or int(row.order_id) > last)
+
+
+def _count_up(order_ids: Iterable[str | None], last: int) -> bool:
+    """Return whether all these ids are numbers larger than `last`."""
+    return all(order_id and order_id.isdecimal() and int(order_id) > last for order_id in order_ids)
 
 
 def finished_with_doubt(database: IMEIDatabase, since: datetime) -> bool:

@@ -11,7 +11,7 @@ from amounts import exceeds
 from database import Transaction
 from orders import Chunk, ChunkState
 from settings import MAIN_ACCOUNT
-from storage import balance_store, batch_states, call_queries, refunds
+from storage import audit_store, balance_store, batch_states, call_queries, refunds
 from storage.balance_store import Reading, Spending
 from submission.absence import Money
 from submission.listing import Listing
@@ -93,10 +93,14 @@ def cost(connection: Transaction, chunks: Iterable[Chunk]) -> float:
 def unexplained_fall(
     connection: Transaction, before: Reading | None, credits: float | None, account: str = MAIN_ACCOUNT
 ) -> float:
-    """Return the US dollars that left an account since a reading beyond all that our orders and doubts can cost."""
+    """Return the US dollars that left an account since a reading beyond all that our orders and doubts can cost.
+
+    Orders that a rebuild restored are ours, where their ids show that they were charged since.
+    """
     if before is None or credits is None:
         return 0.0
     known = balance_store.spent_since(connection, before).known
+    known += audit_store.restored_since(connection, before, is_proof=True)
     doubtful = cost(connection, call_queries.open_chunks(connection, ChunkState.IN_DOUBT, account))
     beyond = before.credits - credits - known - doubtful
     return beyond if exceeds(beyond, refunds.CENT) else 0.0

@@ -2,11 +2,11 @@
 
 import pytest
 from doubtful_call import in_doubt
-from handmade_calls import answered, call, one
-from simulated_provider import imeis
+from handmade_calls import answered, call, one, read_balance
+from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
-from storage import balance_store
+from storage import audit_store, balance_store
 from submission.charges import cost, unexplained_fall
 
 
@@ -35,3 +35,37 @@ def test_each_imei_in_doubt_may_have_cost_the_price_of_its_batch(database: IMEID
         assert cost(connection, [first, second]) == pytest.approx(4.3)
         assert cost(connection, []) == 0.0
     assert one(database, "SELECT count(*) FROM batches") == 3
+
+
+@pytest.mark.parametrize(
+    ("restored", "known", "explained"),
+    [
+        (["7001", "7002"], "", 0.2),
+        (["7001", "6999"], "", 0.1),  # the second one is older than the reading
+        (["7001", "R7002"], "", 0.1),
+        (["7001"], "UPDATE orders SET order_id = 'R1' WHERE order_id = '1000'", 0.0),
+        (["7001"], "UPDATE orders SET order_id = '900' WHERE order_id = '7100'", 0.0),  # ids do not grow
+        (["7001"], "DELETE FROM orders WHERE order_id = '7000'", 0.1),
+        (["7001"], "DELETE FROM orders WHERE order_id IN ('7000', '1000')", 0.0),
+        (["7001"], "UPDATE orders SET notes = NULL", 0.0),
+        (["7001"], "UPDATE orders SET account = 'b' WHERE notes IS NOT NULL", 0.0),
+    ],
+)
+def test_restored_orders_explain_a_fall_only_where_their_ids_show_that_they_are_younger(
+    database: IMEIDatabase, restored: list[str], known: str, explained: float
+) -> None:
+    """What counts as younger, though it is older, would hide the charge of an order that nobody knows."""
+    answered(database, call(database, imeis(1, first=1)), 1000)
+    answered(database, call(database, imeis(1, first=2)), 7000)
+    read_balance(database)
+    answered(database, call(database, imeis(1, first=3)), 7100)
+    for place, order_id in enumerate(restored):
+        row = {"order_id": order_id, "imei": imeis(1, 500 + place)[0], "service_id": SERVICE, "credits": 0.1}
+        audit_store.restore(database, [row | {"status": "Pending", "notes": audit_store.FROM_LIST}])
+    with database.write() as connection:
+        if known:
+            connection.exec_driver_sql(known)
+        reading = balance_store.newest_reading(connection)
+        assert reading is not None
+        ours = balance_store.spent_since(connection, reading).known
+        assert unexplained_fall(connection, reading, 90.0 - ours) == pytest.approx(10.0 - explained)

@@ -3,10 +3,11 @@
 import pytest
 from handmade_calls import one
 from loop_scenes import cleared
-from provider_model import Disturbance
+from provider_model import Disturbance, ModelClient
 from simulated_provider import SERVICE, imeis
 from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready
 
+from results.rebuild import plan_rebuild, rebuild_records
 from settings import MAIN_ACCOUNT
 from storage import account_store, batch_states, lease, move_marks
 from submission.ownership import MOVED, PAID_ELSEWHERE
@@ -170,6 +171,29 @@ def test_what_the_balance_shows_of_another_copy_pauses_the_batch(loop: Loop, pla
     later.close()
     assert later.states()[0][0] == state
     assert (PAID_ELSEWHERE.format("$0.32") == later.states()[0][1]) is (state == "paused")
+
+
+@pytest.mark.parametrize(("hidden", "state"), [(0, "running"), (2, "paused")])
+def test_orders_that_a_rebuild_has_restored_explain_what_left_the_account(loop: Loop, hidden: int, state: str) -> None:
+    """They have no call of ours. Others, which the list has hidden from the rebuild, pause the batch all the same."""
+    ready(loop)
+    batch_id = older_work(loop, 8)
+    loop.close()
+    loop.model.place(imeis(4), SERVICE)
+    client = ModelClient(loop.model, lambda _: None)
+    report, listed, rows = plan_rebuild(loop.database, client, loop.checkpoints)
+    assert rebuild_records(loop.database, report, listed, rows).restored == (4, 0, 4, 0)
+    loop.model.place(imeis(hidden, 4), SERVICE)
+    loop.model.list_is_down = True
+    later = Loop(loop.database, loop.folder, loop.model)
+    later.step(3)
+    for _ in range(10):
+        later.let_all(LIST, BALANCE)
+        later.clock.now += 5.0
+        later.step(2)
+    assert (later.states()[0][0], CALL in later.waiting) == (state, state == "running")
+    later.close()
+    assert loop.outcomes(batch_id) == ["ordered"] * 4 + ["waiting"] * 4
 
 
 def test_a_list_that_fails_three_times_is_given_up(loop: Loop) -> None:
