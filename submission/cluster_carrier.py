@@ -6,11 +6,12 @@ certainty; one that was begun and has no answer after the longest time that it m
 """
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from gsm_fusion_client import OutcomeUnknownError
@@ -38,9 +39,39 @@ AFTER_OUTAGE = 10.0
 SILENCE = 30.0
 #: Seconds after a call was begun in which it is sent, or never, and seconds in which an answer can be stored.
 SEND_BY, MARGIN = pace_store.LENIENT + SEND_WITHIN, 5.0
+#: Seconds by which the clock of the database is ahead of where it was before, if it was stepped.
+STEP = 1.0
 #: Threads for lists and balances.
 READERS = 3
 NO_ANSWER = OutcomeUnknownError("The call was begun, and its worker is gone or got no answer in time.")
+
+
+@dataclass(slots=True)
+class Clocks:
+    """By how much the clock of the database is ahead of the loop's, so that its times become moments of the loop.
+
+    Where it was stepped ahead while a call was on the wire, what was written before seems to be older than it is. Then
+    the least difference of that time counts: the provider may still be working on a call that seems to have rested.
+    """
+
+    memory: float  #: seconds that a call may be on the wire
+    ahead: float = math.inf  #: seconds, the newest
+    _least: float = math.inf  #: of these seconds of memory, and of those before them
+    _least_before: float = math.inf
+    _since: float = -math.inf
+
+    def note(self, database_time: float, now: float) -> None:
+        """Note what both clocks show; now is in seconds of the loop's."""
+        self.ahead = database_time - now
+        if now - self._since > self.memory:
+            self._least_before, self._least, self._since = self._least, math.inf, now
+        self._least = min(self._least, self.ahead)
+
+    def moment(self, database_time: float, now: float) -> float:
+        """Return a time of the database as a moment of the loop, up to now."""
+        least = min(self._least, self._least_before)
+        ahead = least if self.ahead - least > STEP else self.ahead
+        return min(now, database_time - ahead)
 
 
 class ClusterCarrier:
@@ -66,6 +97,8 @@ class ClusterCarrier:
         self._is_held = False
         self._sweep_at = 0.0
         self._pace: CallPace | None = None  #: as it was written last
+        self._longest = SEND_BY + options.call_timeout + MARGIN  #: seconds after which a call that began has no answer
+        self._clocks = Clocks(self._longest)
 
     lasts = True
     ahead = 4  # threads take their next jobs themselves, and what nobody has begun can be taken back
@@ -100,7 +133,7 @@ class ClusterCarrier:
             self._write_pace()
             self._look_after({chunk.attempt_id: chunk for chunk in on_the_wire})
             with without_begin(self._database) as connection:
-                now = handed_calls.database_clock(connection)
+                self._clocks.note(handed_calls.database_clock(connection), self._clock())
                 rows = handed_calls.stored(connection, self._account)
                 found = handed_calls.arrived(connection, rows - self._known) if rows - self._known else []
         except DatabaseUnavailableError as error:
@@ -108,7 +141,7 @@ class ClusterCarrier:
             self._sweep_at = self._clock() + AFTER_OUTAGE
             return []
         self._known = rows
-        return [self._read(raw, now) for raw in found]
+        return [self._read(raw) for raw in found]
 
     def take(self, connection: Transaction, answers: Sequence[Answer]) -> Sequence[Answer]:
         """Delete stored answers, and return those that were there: others were recorded by another process.
@@ -144,9 +177,13 @@ class ClusterCarrier:
         if account == self._account:
             self._woken.set()
 
-    def _read(self, raw: RawAnswer, now: float) -> Answer:
-        """Return what a stored answer means, with the moment of its call by the clock of the loop."""
-        began, seconds = self._clock() - (now - raw.began_at), raw.arrived_at - raw.began_at
+    def _read(self, raw: RawAnswer) -> Answer:
+        """Return what a stored answer means, with the moment of its call by the clock of the loop.
+
+        The answer may have waited for the database: no call took longer than it may.
+        """
+        began = self._clocks.moment(raw.began_at, self._clock())
+        seconds = min(max(0.0, raw.arrived_at - raw.began_at), self._longest)
         if raw.failure == HELD_BACK:
             answer = held_back(raw.chunk)
         elif raw.content is None:  # it may have been sent at the last moment
@@ -187,8 +224,7 @@ class ClusterCarrier:
 
     def _sweep(self, connection: Transaction, carried: Mapping[int, Chunk]) -> None:
         """Take back calls that lost their job before they were begun; the others without an answer are in doubt."""
-        longest = SEND_BY + self._options.call_timeout + MARGIN
-        left = handed_calls.left(connection, carried, CALL_TASK, longest, SILENCE) if carried else {}
+        left = handed_calls.left(connection, carried, CALL_TASK, self._longest, SILENCE) if carried else {}
         self._take_back(connection, carried, [attempt_id for attempt_id, begun_at in left.items() if not begun_at])
         begun = {attempt_id: begun_at for attempt_id, begun_at in left.items() if begun_at}
         for attempt_id, begun_at in begun.items():

@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
-from handed_over import ACCOUNT, Provider, handed_over, let_calls_start, worker
+from handed_over import ACCOUNT, ANSWER, Provider, handed_over, let_calls_start, worker
 from sqlalchemy import text
 
 from database import IMEIDatabase
+from gsm_fusion_client import OutcomeUnknownError
 from orders import Chunk, ChunkState
 from storage import call_queries, handed_calls, pace_store
 from storage.handed_calls import at_once
@@ -17,9 +19,11 @@ from storage.job_queue import JobQueue
 from storage.pace_store import CallPace
 from submission import Options, Throttle
 from submission.answers import Answer
-from submission.cluster_carrier import MARGIN, SEND_BY, SILENCE, ClusterCarrier
+from submission.cluster_carrier import MARGIN, SEND_BY, SILENCE, Clocks, ClusterCarrier
 from submission.judging import Judged, NotPlaced
+from submission.raw_failures import written_failure
 
+UNLIMITED = CallPace(0.0, 0.0, None, 60.0, orders_wait=False)
 OPTIONS = Options(call_timeout=2.0, pool=ThreadPoolExecutor)
 
 
@@ -112,6 +116,51 @@ def test_what_lost_its_job_is_sent_again_or_in_doubt(database: IMEIDatabase, car
     assert passed < SILENCE + 2 - SEND_BY  # absence counts from the last moment at which it may be sent
 
 
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_call_is_no_older_where_the_clock_of_the_server_was_stepped_meanwhile(
+    database: IMEIDatabase, carrier: ClusterCarrier, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    """Seen from the new time it has rested long ago, while the provider still works on it."""
+    (attempt_id,), started = handed_over(database), time.monotonic()
+    with monkeypatch.context() as before, at_once(database) as connection:
+        earlier = handed_calls.database_clock(connection) - step
+        before.setattr(handed_calls, "database_clock", lambda _: earlier)
+        assert collected(carrier, []) == []
+    with at_once(database) as connection:
+        call = handed_calls.begin(connection, attempt_id, ACCOUNT, "a worker", 1e12)
+        assert call is not None
+        lost = written_failure(OutcomeUnknownError("the answer was cut"))
+        handed_calls.keep(connection, replace(call, began_at=call.began_at - step), None, lost)
+    (answer,) = collected(carrier, [])
+    assert -5 < answer.began - SEND_BY - started <= 5
+
+
+def test_clocks_that_drift_apart_slowly_are_not_stepped() -> None:
+    """A step is forgotten when no call from before it can be on the wire."""
+    clocks = Clocks(memory=100.0)
+    for second in range(1000):
+        clocks.note(5000.0 + second * 1.001, float(second))
+    assert clocks.moment(5000.0 + 990 * 1.001, 999.0) == pytest.approx(990.0, abs=0.01)
+    clocks.note(9000.0 + 1000, 1000.0)
+    assert clocks.moment(9000.0 + 999, 1000.0) == 1000.0
+    for second in range(1001, 1203):
+        clocks.note(9000.0 + second, float(second))
+    assert clocks.moment(9000.0 + 1199, 1202.0) == pytest.approx(1199.0)
+
+
+def test_an_answer_that_waited_for_the_database_does_not_count_as_slow(
+    database: IMEIDatabase, carrier: ClusterCarrier
+) -> None:
+    """What is learned of a slow provider is kept: doubt would rest as long as the outage took, ever after."""
+    (attempt_id,) = handed_over(database)
+    with at_once(database) as connection:
+        call = handed_calls.begin(connection, attempt_id, ACCOUNT, "a worker", 1e12)
+        assert call is not None
+        handed_calls.keep(connection, replace(call, began_at=call.began_at - 3600), ANSWER)
+    (answer,) = collected(carrier, [])
+    assert answer.seconds == SEND_BY + OPTIONS.call_timeout + MARGIN
+
+
 def test_a_call_begun_before_an_outage_is_waited_for(database: IMEIDatabase, carrier: ClusterCarrier) -> None:
     """No worker could show that it is alive, and the next leader is there before their answers."""
     (attempt_id,) = handed_over(database)
@@ -145,7 +194,7 @@ def test_reads_of_other_machines_are_counted_within_the_limit(database: IMEIData
     with carrier.open():
         assert throttle.permits(time.monotonic(), 0) == 5
         with at_once(database) as connection:
-            reads = [pace_store.reserve_read(connection, "main", 1.0) for _ in range(7)]
+            reads = [pace_store.reserve_read(connection, "main", 1.0, UNLIMITED) for _ in range(7)]
         assert None not in reads
         assert collected(carrier, []) == []
         assert throttle.permits(time.monotonic(), 0) == 10 - 7
@@ -156,7 +205,7 @@ def test_the_pace_of_a_process_that_was_overtaken_is_replaced(database: IMEIData
     carrier = made(database, Throttle(5, 12))
     with carrier.open():
         with at_once(database) as connection:
-            pace_store.write_pace(connection, "main", CallPace(0.0, 0.0, None, 60.0, orders_wait=False))
+            pace_store.write_pace(connection, "main", UNLIMITED)
         for _ in range(2):
             collected(carrier, [])
         with database.read() as connection:
