@@ -24,5 +24,6 @@ from provider.http import (
     SilentError,
     TooLargeError,
     sending_by,
+    uptime,
 )
 from provider.xml import ORDER_ID

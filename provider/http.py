@@ -40,7 +40,9 @@ HEADERS = MappingProxyType(
 IDLE_LIMIT = 4.0
 #: Seconds between two looks whether a long answer is still wanted.
 LOOK = 0.5
-#: When a request of this thread may begin at the latest, in monotonic seconds.
+#: A clock that goes on while the machine sleeps, where there is one: on Linux the usual one stands still.
+WITH_SLEEP = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+#: When a request of this thread may begin at the latest, in seconds of uptime().
 SEND_BY: ContextVar[float] = ContextVar("send_by", default=math.inf)
 
 
@@ -57,9 +59,14 @@ class Patience:
 PATIENCE: ContextVar[Patience | None] = ContextVar("patience", default=None)
 
 
+def uptime() -> float:
+    """Return the seconds since the machine was started, with those in which it slept."""
+    return time.clock_gettime(WITH_SLEEP)
+
+
 @contextmanager
 def sending_by(moment: float) -> Iterator[None]:
-    """Let requests begin up to this moment (monotonic seconds), and raise NotConnectedError for later ones."""
+    """Let requests begin up to this moment (seconds of uptime), and raise NotConnectedError for later ones."""
     before = SEND_BY.set(moment)
     try:
         yield
@@ -182,7 +189,7 @@ class _Connection(HTTPConnection):
         """Send what is due, unless its time has passed: this process may have been stopped just before."""
         if self.sock is None:
             self.connect()
-        if not self._has_begun and time.monotonic() > SEND_BY.get():
+        if not self._has_begun and uptime() > SEND_BY.get():
             self.close()
             raise NotConnectedError("this process was stopped before the call was sent")
         self._has_begun = True

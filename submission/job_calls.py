@@ -19,7 +19,7 @@ from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import NotSentError, RateLimitedError
 from logs import about
 from orders import PlacementAnswer
-from provider import sending_by
+from provider import sending_by, uptime
 from storage import handed_calls, pace_store
 from storage.handed_calls import Begun, JobThread, NextJob, at_once, each_by_itself
 from storage.pace_store import CallPace, Slot
@@ -50,7 +50,7 @@ class JobCalls:
     account: str
     stopping: threading.Event  #: set: calls that have not begun are left to other processes
     install_id: str | None = None  #: see place()
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = uptime  #: a machine that slept has been stopped
 
     def make(self, attempt_id: int, thread: JobThread | None = None) -> NextJob | None:
         """Make the call of an attempt, unless it was begun, withdrawn or settled.
@@ -126,7 +126,7 @@ class JobCalls:
     def _place(self, call: Begun, thread: JobThread | None) -> NextJob | None:
         with about(batch_id=call.chunk.batch_id, chunk_id=call.chunk.chunk_id):
             kept: list[bytes] = []
-            with sending_by(time.monotonic() + SEND_WITHIN):
+            with sending_by(uptime() + SEND_WITHIN):
                 content = place(self.client, call.chunk, self.install_id, kept.append)
             if kept:
                 return self._store_and_take(call, kept[0], "", thread)

@@ -238,11 +238,25 @@ def test_a_call_whose_time_has_passed_is_not_sent(is_connected: bool) -> None:
     with ScriptedServer(reply(PLACED)) as server, client_of(server) as client:
         if is_connected:
             client.place_imei_order(IMEI, "7")
-        with provider_http.sending_by(time.monotonic() - 0.001), pytest.raises(NotSentError, match="stopped"):
+        with provider_http.sending_by(provider_http.uptime() - 0.001), pytest.raises(NotSentError, match="stopped"):
             client.place_imei_order(IMEI, "7")
-        with provider_http.sending_by(time.monotonic() + 10):
+        with provider_http.sending_by(provider_http.uptime() + 10):
             client.place_imei_order(IMEI, "7")
     assert len(server.requests) == 1 + is_connected
+
+
+def test_a_call_is_not_sent_by_a_machine_that_slept_just_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual clock stands still meanwhile."""
+    began = provider_http.uptime()
+    with (
+        ScriptedServer(reply(PLACED)) as server,
+        client_of(server) as client,
+        provider_http.sending_by(began + 10),
+        pytest.raises(NotSentError, match="stopped"),
+    ):
+        monkeypatch.setattr(time, "clock_gettime", lambda clock: began + 60 * (clock == time.CLOCK_BOOTTIME))
+        client.place_imei_order(IMEI, "7")
+    assert server.requests == []
 
 
 def test_thirty_threads_share_the_client_without_mixing_answers_or_leaking_threads() -> None:
