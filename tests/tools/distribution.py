@@ -10,6 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 #: Files, or folders of files, whose tests wait or take long, in the order in which they begin.
 FIRST = (
+    "tests/system/test_twenty_blows.py",
     "tests/system/test_cluster.py",
     "tests/browser/",
     "tests/test_web_worker.py",
