@@ -106,7 +106,7 @@ class Settings(Access):
     resend_limit: float = 5.0  #: US dollars that are sent again by themselves, at most, on the strength of one proof
     lossless_failover: bool = False  #: a standby that takes over has every commit, so that orders go on
     send_order_key: bool = False  #: orders of a single IMEI carry an orderId of ours
-    volatile_disk: bool = False  #: the data would be lost at the next deploy
+    volatile_disk: bool = False  #: the records of orders would be lost at the next deploy
     on_railway: bool = False  #: the platform's proxy stands before the app, and ends TLS
     trusted_hosts: tuple[str, ...] = ()  #: names that the app answers to, besides loopback; ".a.b" for all below a.b
     trusted_proxies: tuple[Network, ...] = ()  #: whose word on the client's address is taken
@@ -207,7 +207,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         resend_limit=_number(environ, "RESEND_LIMIT", 5, 0, 1000),
         lossless_failover=bool(_count(environ, "LOSSLESS_FAILOVER", 0, 0, 1)),
         send_order_key=bool(_count(environ, "SEND_ORDER_KEY", 0, 0, 1)),
-        volatile_disk=on_railway and not _inside(folder, volume),
+        volatile_disk=on_railway and not (_text(environ, "DATABASE_URL") or _inside(folder, volume)),
         on_railway=on_railway,
         trusted_hosts=_hosts(environ),
         trusted_proxies=_networks(environ, "TRUSTED_PROXY"),

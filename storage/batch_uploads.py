@@ -6,6 +6,7 @@ read the files.
 
 import hashlib
 import json
+import logging
 import secrets
 from collections import Counter
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, 
 from database import IMEIDatabase, utc_now
 from orders import BatchNames
 from schema import batches, items, uploads
+
+logger = logging.getLogger(__name__)
 
 #: How long an upload waits for its confirmation.
 KEPT = timedelta(days=7)
@@ -101,7 +104,11 @@ def find_upload(database: IMEIDatabase, folder: Path, token: str) -> Upload | No
     """Return the upload with this token, or None when it is unknown or its file is gone."""
     with database.read() as connection:
         row = connection.execute(select(uploads).where(uploads.c.token == token)).first()
-    if row is None or not (folder / row.path).is_file():
+    if row is None:
+        return None
+    if not (folder / row.path).is_file():
+        if not database.is_file:
+            logger.warning("An upload has no file here: web machines need one DATA_DIR, or each user the same machine")
         return None
     return Upload(
         token=row.token,

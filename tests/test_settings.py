@@ -208,6 +208,12 @@ def test_railway_without_a_volume_is_a_volatile_disk(tmp_path: Path) -> None:
     assert not load_settings({"DATA_DIR": str(tmp_path)}).volatile_disk
 
 
+def test_a_database_on_a_server_needs_no_volume(tmp_path: Path) -> None:
+    """A volume allows one replica only, and the records of orders are not on the disk."""
+    railway = {"RAILWAY_ENVIRONMENT": "production", "DATA_DIR": str(tmp_path)}
+    assert not load_settings(railway | {"DATABASE_URL": "postgresql://hammer:secret@host/hammer"}).volatile_disk
+
+
 def test_the_example_file_names_every_variable_and_is_itself_a_valid_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

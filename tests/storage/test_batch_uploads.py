@@ -48,6 +48,14 @@ def test_one_upload_larger_than_the_quota_is_taken_alone(
     assert find_upload(database, folder, second) is not None
 
 
+def test_an_upload_of_another_machine_is_not_found_and_the_log_says_why(
+    settings: Settings, database: IMEIDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = store_upload(database, settings.data_dir / "uploads", b"x", label="a.csv", kind="upload", service_id="1")
+    assert find_upload(database, settings.data_dir / "elsewhere", token) is None
+    assert ("web machines need one DATA_DIR" in caplog.text) is not database.is_file
+
+
 def stored(database: IMEIDatabase, folder: Path, size: int = 10) -> Upload:
     token = store_upload(database, folder, bytes(size), label="a.csv", kind="upload", service_id="1")
     found = find_upload(database, folder, token)
