@@ -18,7 +18,7 @@ from database import utc_now
 from orders import BatchStage, Progress
 from settings import VERSION
 from storage import account_store, batch_queries
-from storage.backups import backup_state
+from storage.backups import backup_state, needs_server_backups
 from submission import account_objection, disk_objection, is_led, leader_alive, older_copy_objection
 from web.format import ago
 
@@ -96,7 +96,8 @@ def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest
     checks = report["checks"]
     found = list(checks["environment"].get("advice", ()))
     if checks["runner"]["status"] == "absent" and not _other_account(backend):
-        found.append("No process sends batches or fetches results. Start the app with “make run”, or check its log.")
+        start = "the app with “make run”" if backend.database.is_file else "a worker with “flask worker”"
+        found.append(f"No process sends batches or fetches results. Start {start}, or check its log.")
     if checks["api"]["status"] == "failing":
         found.append(
             f"The last call to the provider failed. {checks['api']['error']} Batches continue automatically when"
@@ -118,10 +119,20 @@ def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest
     failure = backup_state(backend.database).failed
     if failure:
         found.append(f"The last backup failed: {failure.reason}. It is tried again every hour.")
-    if checks["database"]["orders"] and (newest_backup is None or time.time() - newest_backup > OLD_BACKUP):
-        age = "There is no backup" if newest_backup is None else f"The last backup was made {ago(newest_backup)}"
-        found.append(f"{age}. Download one on the Database page and keep it on another machine.")
-    return found
+    if checks["database"]["orders"]:
+        found.append(_backup_advice(backend, newest_backup))
+    return [sentence for sentence in found if sentence]
+
+
+def _backup_advice(backend: Backend, newest: float | None) -> str:
+    """Return what to do about backups that are old or missing, where the program writes them; "": nothing."""
+    if newest is not None and time.time() - newest <= OLD_BACKUP:
+        return ""
+    if newest is None and needs_server_backups(backend.database):
+        return ""  # those of the server are not known here
+    age = "There is no backup" if newest is None else f"The last backup was made {ago(newest)}"
+    write = "Download one" if backend.database.is_file else "Write one"
+    return f"{age}. {write} on the Database page and keep it on another machine."
 
 
 def status_report(backend: Backend) -> dict[str, Any]:

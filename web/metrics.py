@@ -21,7 +21,7 @@ from database import utc_now
 from people import Role
 from results import last_sync
 from settings import VERSION
-from storage import batch_doubt, lease, order_queries, queue_figures
+from storage import batch_doubt, election_store, lease, order_queries, queue_figures
 from storage.backups import backup_state
 from submission import leader_alive
 from web.access import allow
@@ -110,6 +110,9 @@ class Figures(Collector):
         yield gauge("hammer_leader", "1 while a process places orders and reads results, else 0.", alive)
         with self._backend.database.read() as connection:
             holder = lease.holder_of(connection)
+            if not self._backend.database.is_file:
+                workers = election_store.count_workers(connection)
+                yield gauge("hammer_workers", "Processes that make calls.", workers)
         if alive and holder:
             seconds = (utc_now() - holder.taken_at).total_seconds()
             yield gauge("hammer_leader_age_seconds", "How long the leader has led.", max(0.0, seconds))

@@ -19,7 +19,15 @@ from orders import Outcome
 from people import Role
 from results import last_audits, last_sync
 from settings import VERSION
-from storage import account_mark, batch_queries, lease, order_queries, service_figure_store, service_marks
+from storage import (
+    account_mark,
+    batch_queries,
+    election_store,
+    lease,
+    order_queries,
+    service_figure_store,
+    service_marks,
+)
 from storage.backups import backup_files, backup_state, make_backup, needs_server_backups, next_backup
 from storage.import_store import past_imports
 from storage.result_store import withheld_orders
@@ -178,12 +186,13 @@ def backup() -> ResponseReturnValue:
 def status() -> ResponseReturnValue:
     """Show the state of provider, runner, queue and disk, the versions, and what needs action."""
     disk = shutil.disk_usage(backend().settings.data_dir)
-    report, backups = health_report(backend()), _backups(backend())
+    report, newest_backup = health_report(backend()), _newest_backup(backend())
     with backend().database.read() as connection:
         unfinished, newest = batch_queries.unfinished_batches(connection), batch_queries.newest_started(connection)
         holder, today = lease.holder_of(connection), batch_queries.today(connection)
         provider, balance = read_state(connection), backend().account.read(connection)
         withheld = withheld_orders(connection, WITHHELD_SHOWN)
+        workers = None if backend().database.is_file else election_store.count_workers(connection)
     return render_template(
         "status.html",
         report=report,
@@ -197,10 +206,11 @@ def status() -> ResponseReturnValue:
         newest=newest,
         metrics=metrics(newest) if newest else None,
         disk=disk,
-        backups=backups,
+        newest_backup=newest_backup,
+        workers=workers,
         backup_failure=backup_state(backend().database).failed,
         versions=_versions(backend()),
-        advice=needed_actions(backend(), report, disk.free / disk.total, backups[0]["at"] if backups else None),
+        advice=needed_actions(backend(), report, disk.free / disk.total, newest_backup),
         settings=backend().settings,
         adoption=_adoption(backend()),
         synced=last_sync(backend().database),
@@ -239,6 +249,14 @@ def _backups(backend: Backend) -> list[dict[str, Any]]:
     found = [(path, path.stat()) for path in backup_files(backend.database)]
     found.sort(key=lambda pair: -pair[1].st_mtime)
     return [{"name": path.name, "size": stat.st_size, "at": stat.st_mtime} for path, stat in found]
+
+
+def _newest_backup(backend: Backend) -> float | None:
+    """Return when the newest backup was made, as Unix time: of a server, on whichever machine its file is."""
+    if backend.database.is_file:
+        return max((copy["at"] for copy in _backups(backend)), default=None)
+    last = backup_state(backend.database).last
+    return last.at if last else None
 
 
 def _versions(backend: Backend) -> dict[str, str]:

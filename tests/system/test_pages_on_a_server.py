@@ -6,17 +6,19 @@ import pytest
 from api_client import PREFIX
 from flask import Flask
 from visited_pages import NUMBERS, fill, visit
-from web_client import SERVICES, Browser, Provider, make_app
+from web_client import SERVICES, Browser, Provider, make_app, order_batch, words
 from webhook_receivers import Receivers
 
 from access import create_token
 from database import IMEIDatabase
 from people import Role, scopes_of
 from settings import Settings
-from storage import kept_sums, order_filters
+from storage import election_store, kept_sums, order_filters
+from storage.backups import make_backup
 from storage.order_filters import OrderFilter
 from storage.outbox import EventKind
 from storage.token_store import NewToken
+from submission import RowLock
 
 
 @pytest.fixture
@@ -55,3 +57,24 @@ def test_every_page_and_every_operation_that_reads_answers(
         if answer.status_code >= 500:
             failed.append(f"{answer.status_code} {url}")
     assert failed == []
+
+
+def test_the_pages_say_what_to_do_where_several_machines_work(app: Flask, server_database: IMEIDatabase) -> None:
+    """Backups are written on another machine, and workers send."""
+    browser = Browser(app)
+    order_batch(server_database, NUMBERS[:3])
+    text = words(browser.get("/status"))
+    assert "Start a worker with “flask worker”" in text
+    assert "There is no backup. Write one on the Database page" in text
+    assert "in each of 0 workers" in text
+    with RowLock(server_database, f"{election_store.WORKER}host 1").held():
+        make_backup(server_database)
+        for path in server_database.backup_folder.iterdir():
+            path.unlink()
+        text = words(browser.get("/status"))
+    assert "There is no backup" not in text
+    assert "Last backup just now" in text
+    assert "in each of 1 worker " in text
+    database = words(browser.get("/database"))
+    assert 'psql "$DATABASE_URL"' in database and "sqlite3" not in database
+    assert "hammer_workers 0.0" in browser.get("/metrics").text

@@ -52,6 +52,10 @@ def test_the_status_page_lists_the_orders_that_get_no_result(browser: Browser, d
     assert "No IMEI Found &lt;b&gt;" in page.text
 
 
+def test_the_database_page_names_the_file_in_its_commands(browser: Browser, database: IMEIDatabase) -> None:
+    assert f'sqlite3 "{database.path}" "SELECT COUNT(*) FROM orders"' in words(browser.get("/database"))
+
+
 def test_services_search_in_the_url(browser: Browser) -> None:
     text = words(browser.get("/services?q=status+check"))
     assert "T-Mobile USA - Status Check" in text
