@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import secrets
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from schema import batches, items, uploads
 
 logger = logging.getLogger(__name__)
 
+#: Seconds after which a file that no row names is deleted: one that is new gets its row in a moment.
+UNKNOWN = 86_400.0
 #: How long an upload waits for its confirmation.
 KEPT = timedelta(days=7)
 #: Bytes that all uploads without a batch, and those of batches, may take with their intakes; beyond them the oldest are
@@ -151,7 +154,7 @@ def keep_intake(upload: Upload, reading: str, data: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    for old in sorted(_intakes(upload.path), key=_age)[:-MOST_INTAKES]:
+    for old in sorted(_intakes(upload.path), key=_written_at)[:-MOST_INTAKES]:
         old.unlink(missing_ok=True)
 
 
@@ -252,7 +255,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _age(path: Path) -> float:
+def _written_at(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -266,9 +269,21 @@ def _delete_old(database: IMEIDatabase, folder: Path, which: ColumnElement[bool]
         connection.execute(delete(uploads).where(which, uploads.c.created_at < before))
     for name in paths:
         _delete(folder / name)
+    _delete_unknown(database, folder)
     for path in folder.glob("*.*"):  # an intake that was written while its upload was deleted
         if not path.with_name(path.name.partition(".")[0]).is_file():
             path.unlink(missing_ok=True)
+
+
+def _delete_unknown(database: IMEIDatabase, folder: Path) -> None:
+    """Delete old files that no row names: another machine, with a folder of its own, has deleted the row."""
+    before = time.time() - UNKNOWN
+    old = {path.name for path in folder.iterdir() if "." not in path.name and _written_at(path) < before}
+    if old:
+        with database.read() as connection:
+            old -= set(connection.execute(select(uploads.c.path)).scalars())
+    for name in old:
+        _delete(folder / name)
 
 
 def _delete(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Uploads that wait for a confirmation take a bounded part of the disk, and so do their intakes."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -54,6 +55,27 @@ def test_an_upload_of_another_machine_is_not_found_and_the_log_says_why(
     token = store_upload(database, settings.data_dir / "uploads", b"x", label="a.csv", kind="upload", service_id="1")
     assert find_upload(database, settings.data_dir / "elsewhere", token) is None
     assert ("web machines need one DATA_DIR" in caplog.text) is not database.is_file
+
+
+def test_a_file_whose_row_another_machine_has_deleted_is_deleted_a_day_later(
+    settings: Settings, database: IMEIDatabase
+) -> None:
+    """Each web machine has a folder of its own; a customer's list is kept on none for longer than on the others."""
+    here, elsewhere = (settings.data_dir / name for name in ("here", "elsewhere"))
+    upload = stored(database, here)
+    keep_intake(upload, "column 1", b"one")
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE uploads SET created_at = '2026-01-01 00:00:00'")
+    stored(database, elsewhere)
+    assert upload.path.is_file()
+    stored(database, here)
+    assert upload.path.is_file()  # it may get its row now
+    os.utime(upload.path, (0, 0))
+    kept = stored(database, here)
+    os.utime(kept.path, (0, 0))
+    stored(database, here)
+    assert not upload.path.exists() and [path.name for path in here.glob(f"{upload.path.name}*")] == []
+    assert kept.path.is_file()
 
 
 def stored(database: IMEIDatabase, folder: Path, size: int = 10) -> Upload:
