@@ -9,6 +9,6 @@ from engines.errors import (
     why_unusable,
 )
 from engines.opening import Engines, is_address, open_engines
-from engines.postgresql_copies import NOT_INSTALLED, is_installed
+from engines.postgresql_copies import NOT_INSTALLED, is_installed, libpq_address
 from engines.postgresql_server import PostgreSQLServer
 from engines.sqlite_engine import BUSY_TIMEOUT_MS, SAFE_WAL_VERSION, SQLiteEngine

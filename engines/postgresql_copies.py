@@ -36,6 +36,12 @@ def is_installed() -> bool:
     return shutil.which(DUMP) is not None and shutil.which(RESTORE) is not None
 
 
+def libpq_address(url: URL) -> str:
+    """Return an address as PostgreSQL's own programs read it: they take no blanks, and a plus as itself."""
+    base, mark, query = url.set(drivername="postgresql").render_as_string(hide_password=False).partition("?")
+    return base.replace(" ", "%20") + mark + query.replace("+", "%20")
+
+
 def write_dump(engine: Engine, size: int, folder: Path, now: datetime) -> Copy:
     """Write a verified dump of the database of an engine into a folder. size: bytes that it may need; now: UTC.
 
@@ -67,7 +73,7 @@ def _dumped_counts(connection: Connection, url: URL, target: Path) -> list[int]:
     snapshot = connection.exec_driver_sql("SELECT pg_export_snapshot()").scalar_one()
     target.touch(0o600)
     left_out = [f"--exclude-table-data={table}" for table in LEFT_OUT]
-    place = url.set(drivername="postgresql", password=None).render_as_string()
+    place = libpq_address(url.set(password=None))
     _run([DUMP, "--format=custom", f"--snapshot={snapshot}", *left_out, f"--file={target}", place], url.password)
     _run([RESTORE, "--list", str(target)])
     return [_compared_count(connection, target, table) for table in COUNTED]

@@ -175,13 +175,14 @@ def _engine(address: str, size: int = CONNECTIONS, connecting: Mapping[str, Any]
     except (ArgumentError, ValueError) as error:
         raise UnusableDatabaseError(UNREADABLE) from error
     url = url.update_query_dict({**NETWORK, **url.query})
+    given_options = str(url.query.get("options", ""))  # of the address, such as a schema: ours are added
     engine = create_engine(
         url,
         pool_size=size,
         max_overflow=0,
         pool_use_lifo=True,
         hide_parameters=True,
-        connect_args=dict(connecting),
+        connect_args={**connecting, "options": f"{given_options} {connecting['options']}"},
         **given,
     )
     event.listen(engine, "connect", _prepare_connection)

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from database import IMEIDatabase
+from engines import libpq_address
 
 logger = logging.getLogger(__name__)
 
@@ -18,8 +19,8 @@ LOOK, AGAIN = 1.0, 1.0
 
 
 def server_address(database: IMEIDatabase) -> str:
-    """Return the address of the server as its own library reads it, with the password; it takes no blanks."""
-    return str(database.address).replace("+psycopg", "", 1).replace(" ", "%20")
+    """Return the address of the server as its own library reads it, with the password."""
+    return libpq_address(database.engine.url)
 
 
 @contextmanager

@@ -65,10 +65,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "standardwebhooks": ("notices.signing",),
     "xml": ("gsm_fusion_client", "provider.*", "workbooks.parts", "simulator.*"),
     "sqlalchemy": ("database", "engines.*", "schema.*", "storage.*"),
-    "psycopg": (
-        *("engines.clean_text", "engines.direct", "engines.errors"),
-        *("storage.job_queue", "storage.listening", "workers.running"),
-    ),
+    "psycopg": ("engines.*", "storage.job_queue", "storage.listening", "workers.*"),
     "psycopg_pool": ("workers.jobs",),
     "procrastinate": ("storage.job_queue", "workers.*"),
     "alembic": ("database",),

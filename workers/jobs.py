@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any
 
 from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
 from database import DatabaseUnavailableError
@@ -68,7 +69,8 @@ def schedule(seconds: float) -> str:
 
 
 def _app(address: str) -> App:
-    return App(connector=PsycopgConnector(pool_factory=_pool, conninfo=address, kwargs={"options": NO_FLUSH}))
+    options = f"{conninfo_to_dict(address).get('options', '')} {NO_FLUSH}"  # those of the address, and ours
+    return App(connector=PsycopgConnector(pool_factory=_pool, conninfo=address, kwargs={"options": options}))
 
 
 def _pool(**given: Any) -> AsyncConnectionPool[Any]:

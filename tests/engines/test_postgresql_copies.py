@@ -3,6 +3,7 @@
 import subprocess
 from dataclasses import replace
 from datetime import time
+from pathlib import Path
 
 import pytest
 from click import ClickException
@@ -64,3 +65,9 @@ def test_flask_restore_says_how_a_dump_is_restored(settings: Settings, server_ur
     app.extensions["settings"] = replace(settings, database_url=server_url)
     with app.app_context(), pytest.raises(ClickException, match="pg_restore --clean"):
         restore.callback.__wrapped__(settings.data_dir, True)  # type: ignore[union-attr]
+
+
+def test_a_dump_is_written_at_an_address_with_blanks(server_url: str, data_dir: Path) -> None:
+    """Of the password, and of the options, which SQLAlchemy writes with a plus."""
+    with IMEIDatabase(f"{server_url}?options=-c%20work_mem%3D7MB&application_name=our%20app", data_dir) as database:
+        assert make_backup(database).is_file()

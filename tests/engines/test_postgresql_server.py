@@ -117,6 +117,16 @@ def test_a_user_who_may_not_make_tables_is_told_to_own_the_database(cluster: Clu
             cluster.run(f"DROP ROLE {name}")
 
 
+def test_options_of_the_address_hold_beside_ours(server_url: str) -> None:
+    """Such as the schema of the tables."""
+    with IMEIDatabase(f"{server_url}?options=-c%20work_mem%3D7MB") as database:
+        for opened in (database.read, database.write):
+            with opened() as connection:
+                shown = [connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in ("work_mem", "timezone")]
+                assert shown == ["7MB", "UTC"]
+        assert conninfo_to_dict(server_address(database))["options"] == "-c work_mem=7MB"
+
+
 def test_the_queue_of_jobs_takes_a_password_with_a_blank(server_url: str) -> None:
     encoded = make_url(server_url).set(password="of the-server").render_as_string(hide_password=False)
     with IMEIDatabase(encoded) as database:

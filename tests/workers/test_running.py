@@ -1,5 +1,6 @@
 """Jobs of Procrastinate: calls and duties, as many at once as there are threads, until the program ends."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -57,6 +58,19 @@ def test_calls_are_made_side_by_side_and_their_jobs_deleted(database: IMEIDataba
         wait_until(lambda: len(kept(database)) == 20, "all answers are stored")
         wait_until(lambda: not jobs(database), "no job is left")
     assert len(provider.calls) == 20
+
+
+def test_the_queue_keeps_the_options_of_the_address(database: IMEIDatabase, server_url: str) -> None:
+    with IMEIDatabase(f"{server_url}?options=-c%20search_path%3Dtables%2Cpublic") as found:
+        app = calls_app(server_address(found), call_jobs(database, Provider()))
+
+    async def shown() -> list[object]:
+        async with app.open_async():
+            names = "search_path", "synchronous_commit"
+            rows = [await app.connector.execute_query_one_async(f"SHOW {name}") for name in names]
+        return [value for row in rows for value in row.values()]
+
+    assert asyncio.run(shown()) == ["tables,public", "off"]
 
 
 def test_a_program_that_ends_waits_for_its_calls_and_leaves_the_others(database: IMEIDatabase) -> None:
