@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from account import answering_requests
-from database import DatabaseUnavailableError, IMEIDatabase, Transaction
+from database import Changes, DatabaseUnavailableError, IMEIDatabase, Transaction
 from orders import Chunk, Progress, SubmissionResult
 from settings import Settings
 from storage import account_store, batch_states, call_queries, guards, lease
@@ -117,6 +117,7 @@ class ProductionSubmissionSystem:
         self._settler.name_account(self.options.account)
         self._room = Room(self.options.account, self.options.budget)
         self._story = Story(database, self.options.account)
+        self._changes = Changes(database)
         self._ownership = Ownership(database, self.options.mark, self.options.account)
         account, check = self.options.account, self._ownership.check
         self._account = AccountWatch(database, client, clock, self.carrier.wake, account, check)
@@ -393,7 +394,17 @@ class ProductionSubmissionSystem:
         return repeated
 
     def _note_doubt(self, now: float) -> None:
-        """Read what is in doubt, what this account may send, and whether this process still has the lease."""
+        """Note what is in doubt, what this account may send, and whether this process still has the lease.
+
+        Where nothing is in doubt it changes only with a commit.
+        """
+        if self._settler.watches:
+            self._read_doubt(now)
+        else:
+            self._changes.look(lambda: self._read_doubt(now))
+        self._update_accounts()
+
+    def _read_doubt(self, now: float) -> None:
         with self.database.read() as connection:
             self._settler.note(connection, now)
             self._room.note(connection)
@@ -401,7 +412,6 @@ class ProductionSubmissionSystem:
                 self._ownership.check(connection)
             except lease.LeaseLostError as error:
                 self._ownership.lose(error)
-        self._update_accounts()
         self._story.tell()
         self._lookout.notice_request(now)
 

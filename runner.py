@@ -17,7 +17,7 @@ from datetime import datetime
 
 import automation
 from callers import OVERTAKEN_PAUSE, Leader, leading, make_systems, running_beside
-from database import DatabaseUnavailableError, IMEIDatabase
+from database import Changes, DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import NotSentError
 from notices import event_delivery
 from orders import Progress, RequestKind, RequestState, SubmissionResult
@@ -38,6 +38,7 @@ from settings import MAIN_ACCOUNT, Settings
 from storage import kept_sums, regrading, request_store, result_count_store, service_figure_store
 from storage.background import Duty
 from storage.backups import NightlyBackup
+from storage.request_store import Request
 from submission import (
     FOLLOW_INTERVAL,
     LeaderLock,
@@ -190,7 +191,11 @@ class Background:
     thread: threading.Thread | None = None
     objection: str = ""  #: why this process sends nothing, as the log has it
     look_at: float = 0.0  #: when to look again whether a command waits to become the leader (monotonic seconds)
-    is_handing_over: bool = False
+    lead_request: Request | None = None  #: of a command that waits
+    changes: Changes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.changes = Changes(self.database)
 
     def start(self) -> None:
         """Try to become the leader until stop()."""
@@ -234,10 +239,12 @@ class Background:
         """Whether a command waits to become the leader."""
         if time.monotonic() >= self.look_at:
             self.look_at = time.monotonic() + FOLLOW_INTERVAL
-            wanted = request_store.waiting(self.database, RequestKind.LEAD)
-            patience = self.settings.call_timeout + HANDOVER
-            self.is_handing_over = wanted is not None and abs(time.time() - wanted.asked_at) <= patience
-        return self.is_handing_over
+            self.changes.look(self._read_lead_request)
+        patience = self.settings.call_timeout + HANDOVER
+        return self.lead_request is not None and abs(time.time() - self.lead_request.asked_at) <= patience
+
+    def _read_lead_request(self) -> None:
+        self.lead_request = request_store.waiting(self.database, RequestKind.LEAD)
 
     def _is_foreign(self) -> bool:
         """Whether the database belongs to another account; an administrator may adopt it meanwhile. Logged once."""

@@ -17,7 +17,7 @@ from typing import NoReturn
 from account.call_counting import counted
 from account.requests import LIST_PATIENCE, failure_of
 from account.state import state_of, write_state
-from database import DatabaseUnavailableError, IMEIDatabase
+from database import Changes, DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionAPIError, GSMFusionClient, NotSentError
 from orders import Account, IMEIOrder, RequestKind, ServiceInfo
 from settings import MAIN_ACCOUNT, Access
@@ -87,13 +87,16 @@ class Answerer:
 
     def run(self, stop: threading.Event) -> None:
         """Answer requests until stop is set, first those that a leader before this one left behind."""
-        tidy_at = 0.0
+        tidy_at, changes = 0.0, Changes(self._database)
         while not stop.wait(LOOK):
             try:
                 if time.monotonic() >= tidy_at:
                     self._tidy()
                     tidy_at = time.monotonic() + TIDY
-                self.take_waiting()
+                if self._asked:  # one that waits may be taken when one of them ends
+                    self.take_waiting()
+                else:
+                    changes.look(self.take_waiting)
             except DatabaseUnavailableError as error:
                 logger.warning("Requests wait: %s", error.orig)
             except Exception:  # a thread ends here; the next look tries again

@@ -42,6 +42,12 @@ class Engines(Protocol):
     def risk(self) -> str:
         """Why commits may be lost when the machine fails, and what to do, as sentences; "" where none is."""
 
+    def changes(self) -> int | None:
+        """Return a number that differs after each commit of any connection; None where the database tells none.
+
+        It costs much less than to read a row. Raises DatabaseReplacedError.
+        """
+
     def check(self) -> None:
         """Raise DatabaseReplacedError where another file is at the path."""
 

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +53,8 @@ class SQLiteEngine:
         self.readers: Engine = self.engine
         self.writers: Engine = self.engine.execution_options(begin=BEGIN_WRITING)
         self.hurried: Engine = self.engine.execution_options(begin=BEGIN_WRITING, busy_timeout=MOMENT_MS)
+        self._watching = threading.Lock()
+        self._watch: sqlite3.Connection | None = None  #: it writes nothing, so it sees the commits of all others
 
     @property
     def path(self) -> Path | None:
@@ -65,6 +68,15 @@ class SQLiteEngine:
     @property
     def version(self) -> str:
         return f"SQLite {driver.sqlite_version}"
+
+    def changes(self) -> int | None:
+        self.check()
+        with self._watching, contextlib.suppress(driver.Error):
+            if self._watch is None:
+                self._watch = driver.connect(str(self._path), check_same_thread=False)
+                _prepare_connection(self._watch, None)
+            return int(self._watch.execute("PRAGMA data_version").fetchall()[0][0])
+        return None
 
     def check(self) -> None:
         """Raise DatabaseReplacedError when another file is at the path.
@@ -121,6 +133,10 @@ class SQLiteEngine:
         try:
             self.optimize()
         finally:
+            with self._watching:
+                if self._watch is not None:
+                    self._watch.close()
+                    self._watch = None
             self.engine.dispose()
             self._use.close()
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from functools import partial
 
-from database import IMEIDatabase
+from database import Changes, IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import RequestKind, is_awaited
 from results.sync import ResultProvider, result_values
@@ -55,8 +55,8 @@ def ask_soon(database: IMEIDatabase, order_id: str, placed_at: float, now: float
 def answering_results(database: IMEIDatabase, client: ResultProvider, account: str = MAIN_ACCOUNT) -> Duty:
     """Return the duty to answer requests to an account, first those that a leader before this one left behind."""
     request_store.reopen(database, [RequestKind.RESULT])
-    turn = partial(answer_waiting, database, client, account)
-    return Duty(name_for("results", account), LOOK, lambda _: turn(), "Requests for results wait")
+    turn, changes = partial(answer_waiting, database, client, account), Changes(database)
+    return Duty(name_for("results", account), LOOK, lambda _: changes.look(turn), "Requests for results wait")
 
 
 def answer_waiting(database: IMEIDatabase, client: ResultProvider, account: str = MAIN_ACCOUNT) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from sqlalchemy.exc import OperationalError
 from stored_orders import all_orders
 
 from database import (
+    Changes,
+    DatabaseReplacedError,
     DatabaseUnavailableError,
     IMEIDatabase,
     UnusableDatabaseError,
@@ -208,6 +211,56 @@ def test_a_file_that_may_not_be_written_and_one_that_cannot_be_opened_are_unusab
         connection.exec_driver_sql("DELETE FROM orders")
     with pytest.raises(DatabaseUnavailableError, match="unable to open"):
         IMEIDatabase(tmp_path)
+
+
+def test_nobody_looks_again_before_something_is_committed(file_database: IMEIDatabase) -> None:
+    """By this process or by another one. What fails is looked at again, and so is what was committed meanwhile."""
+    looks, changes = list[str](), Changes(file_database)
+
+    def look() -> None:
+        looks.append(file_database.get_setting("word") or "")
+        if looks[-1] == "bad":
+            raise OSError
+        if looks[-1] == "meanwhile":
+            file_database.set_setting("word", "later")
+
+    def set_elsewhere(word: str) -> None:
+        with IMEIDatabase(file_database.path) as other:
+            other.set_setting("word", word)
+
+    changes.look(look)
+    changes.look(look)
+    with file_database.write():
+        pass
+    changes.look(look)
+    assert looks == [""]
+    file_database.set_setting("word", "here")
+    changes.look(look)
+    set_elsewhere("bad")
+    for _ in range(2):
+        with pytest.raises(OSError):
+            changes.look(look)
+    set_elsewhere("meanwhile")
+    for _ in range(3):
+        changes.look(look)
+    assert looks == ["", "here", "bad", "bad", "meanwhile", "later"]
+
+
+def test_a_file_that_was_replaced_is_noticed_by_who_waits_for_changes(file_database: IMEIDatabase) -> None:
+    changes = Changes(file_database)
+    changes.look(int)
+    copied = file_database.path.read_bytes()
+    file_database.path.unlink()
+    file_database.path.write_bytes(copied)
+    with pytest.raises(DatabaseReplacedError):
+        changes.look(int)
+
+
+def test_on_a_server_each_look_is_one(server_database: IMEIDatabase) -> None:
+    looks, changes = list[int](), Changes(server_database)
+    for number in range(3):
+        changes.look(partial(looks.append, number))
+    assert looks == [0, 1, 2]
 
 
 def test_a_damaged_file_and_one_of_a_newer_version_are_refused_with_what_to_do(tmp_path: Path) -> None:
