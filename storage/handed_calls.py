@@ -24,6 +24,7 @@ WITHDRAWN, LOST = "withdrawn", "lost"
 #: The channel that wakes the loop of the account in its payload.
 ANSWERS = "hammer_answers"
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
+SILENT_SINCE = "clock_timestamp() - make_interval(secs => :silence)"
 CLOCK = text(f"SELECT {NOW}")
 #: Which attempt was begun, and a random word of the process that began it.
 TAKEN_BY = "a.id || ' ' || :secret"
@@ -81,7 +82,7 @@ KEEP = text(f"WITH kept AS ({KEPT}), done AS ({DONE}) SELECT pg_notify(:channel,
 KEEP_AND_TAKE = text(
     f"WITH kept AS ({KEPT}), done AS ({DONE}),"
     " fetched AS (SELECT procrastinate_fetch_job_v2(:queues, w.id) AS job FROM procrastinate_workers w"
-    "  WHERE w.id = :worker AND w.last_heartbeat > clock_timestamp() - make_interval(secs => :silence)),"
+    f"  WHERE w.id = :worker AND w.last_heartbeat > {SILENT_SINCE}),"
     " taken AS (SELECT (job).id AS job, (job).queue_name AS queue, ((job).args ->> 'attempt_id')::bigint AS attempt"
     "  FROM fetched),"
     f" begun AS (UPDATE attempts a SET taken_by = {TAKEN_BY}, begun_at = {NOW} FROM chunks c, batches b"
@@ -104,14 +105,16 @@ TAKE = text(
     " WHERE a.id = CAST(split_part(r.token, ' ', 1) AS bigint) AND a.taken_by IS NOT NULL) AS is_known"
 )
 #: The attempts without an answer that were begun too long ago, or of which no job is alive: it has ended, failed or was
-#: never there, or its worker is gone. What was begun a moment ago is left alone: after an outage of the database no
-#: worker has shown that it is alive, and they are about to store their answers.
+#: never there, its worker is gone, or it was taken long ago and its call was never begun (the reply to the statement
+#: that took it was lost, so no thread knows of it). What was begun a moment ago is left alone: after an outage of the
+#: database no worker has shown that it is alive, and they are about to store their answers.
 LEFT = text(
     "SELECT a.id, a.begun_at FROM attempts a WHERE a.id = ANY(:attempts) AND a.ended_at IS NULL"
     f" AND (a.begun_at < {NOW} - :longest OR coalesce(a.begun_at < {NOW} - :silence, true) AND NOT EXISTS ("
     "  SELECT 1 FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id"
     "  WHERE j.task_name = :task AND (j.args ->> 'attempt_id')::bigint = a.id AND (j.status = 'todo'"
-    "   OR j.status = 'doing' AND w.last_heartbeat > clock_timestamp() - make_interval(secs => :silence))))"
+    f"   OR j.status = 'doing' AND w.last_heartbeat > {SILENT_SINCE} AND (a.begun_at IS NOT NULL"
+    f"    OR (SELECT max(e.at) FROM procrastinate_events e WHERE e.job_id = j.id) > {SILENT_SINCE}))))"
     " AND NOT EXISTS (SELECT 1 FROM raw_answers r WHERE r.token LIKE a.id || ' %')"
 )
 #: Answers that one turn of the loop takes, at most.
@@ -293,7 +296,7 @@ def left(
     """Return the attempts that get no answer any more, and when each was begun, if it was.
 
     longest: seconds after which a call that was begun gets none. silence: seconds without a heartbeat after which a
-    worker counts as gone.
+    worker counts as gone, and in which it begins the call of a job that it has taken.
     """
     values = {"attempts": list(attempt_ids), "task": task, "longest": longest, "silence": silence}
     return {row.id: row.begun_at for row in connection.execute(LEFT, values)}

@@ -35,7 +35,8 @@ logger = logging.getLogger(__name__)
 SWEEP = 2.0
 #: Seconds after an outage of the database in which workers get to store answers and show that they are alive.
 AFTER_OUTAGE = 10.0
-#: Seconds without a heartbeat after which a worker counts as gone.
+#: Seconds without a heartbeat after which a worker counts as gone, and in which it begins a call that it has taken. One
+#: that waits longer for its start is planned again, which costs nothing.
 SILENCE = 30.0
 #: Seconds after a call was begun in which it is sent, or never, and seconds in which an answer can be stored.
 SEND_BY, MARGIN = pace_store.LENIENT + SEND_WITHIN, 5.0

@@ -161,6 +161,22 @@ def test_an_answer_that_waited_for_the_database_does_not_count_as_slow(
     assert answer.seconds == SEND_BY + OPTIONS.call_timeout + MARGIN
 
 
+def test_what_a_living_worker_has_taken_and_does_not_begin_is_sent_again(
+    database: IMEIDatabase, carrier: ClusterCarrier
+) -> None:
+    """The reply was lost when it took the job. While such a call counts as on the wire, no doubt can be settled."""
+    lost, begun = handed_over(database, 2)
+    add_jobs(database, [lost, begun])
+    with at_once(database) as connection:
+        assert handed_calls.begin(connection, begun, ACCOUNT, "a worker", 1e12)
+        connection.execute(text("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now())"))
+        connection.execute(text("UPDATE procrastinate_jobs SET status = 'doing', worker_id = 1"))
+        earlier = f"interval '{SILENCE + 1} seconds'"
+        connection.execute(text(f"UPDATE procrastinate_events SET at = at - {earlier}"))
+    (answer,) = collected(carrier, on_the_wire(database))
+    assert (answer.chunk.attempt_id, answer.judgement) == (lost, NotPlaced(was_sent=False))
+
+
 def test_a_call_begun_before_an_outage_is_waited_for(database: IMEIDatabase, carrier: ClusterCarrier) -> None:
     """No worker could show that it is alive, and the next leader is there before their answers."""
     (attempt_id,) = handed_over(database)

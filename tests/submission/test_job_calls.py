@@ -20,7 +20,7 @@ from orders import ChunkState, Outcome, PlacementAnswer
 from schema import chunks, items
 from storage import handed_calls, pace_store
 from storage.handed_calls import Begun, at_once, each_by_itself
-from storage.job_queue import JobQueue, calls_of
+from storage.job_queue import CALL_TASK, JobQueue, calls_of
 from storage.pace_store import CallPace
 from submission import job_calls
 from submission.job_calls import CallJobs, JobCalls, PaceTurns
@@ -334,6 +334,26 @@ def test_a_cut_while_the_next_job_is_taken_loses_no_answer_and_sends_nothing(
     call_jobs(database, provider).make(calls_of("main"), attempts[0], number)
     assert len(provider.calls) == 1
     assert kept(database) == [(attempts[0], ANSWER, ""), (attempts[1], None, HELD_BACK)]
+
+
+def test_a_cut_while_a_job_is_taken_within_a_limit_leaves_it_to_the_leader(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its call is not begun with the statement that takes it, and no thread knows that it was taken."""
+    attempts, provider, take = handed_over(database, 2), Provider(), handed_calls.keep_and_take
+    number = in_queue(database, attempts)
+    let_calls_start(database, allowance=10)
+
+    def cut(*given: Any) -> None:
+        take(*given)
+        raise DatabaseUnavailableError("COMMIT", None, OSError("cut"))
+
+    monkeypatch.setattr(handed_calls, "keep_and_take", cut)
+    call_jobs(database, provider).make(calls_of("main"), attempts[0], number)
+    assert kept(database) == [(attempts[0], ANSWER, "")]
+    assert jobs_left(database)[1] == (attempts[1], "doing")
+    with at_once(database) as connection:
+        assert handed_calls.left(connection, attempts, CALL_TASK, 60.0, 0.0).keys() == {attempts[1]}
 
 
 def test_a_process_that_was_stopped_with_the_next_call_gives_it_back(database: IMEIDatabase) -> None:
