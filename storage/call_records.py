@@ -39,7 +39,7 @@ CLAIMED = sql(
     "SELECT c.id, c.batch_id, b.service_id, c.attempt,"
     " (SELECT max(a.id) FROM attempts a WHERE a.chunk_id = c.id) AS attempt_id,"
     " (SELECT '[' || json_list(i.id) || ',' || json_list(i.imei) || ']' FROM"
-    "   (SELECT id, imei FROM items WHERE chunk_id = c.id ORDER BY id) i) AS items"
+    "   (SELECT id, imei FROM items WHERE chunk_id = c.id ORDER BY id) i) AS items, c.doubt_attempt, c.cleared"
     " FROM chunks c JOIN batches b ON b.id = c.batch_id"
     " WHERE c.id IN (SELECT value FROM each(:ids AS INTEGER) given) ORDER BY c.id"
 )
@@ -154,7 +154,17 @@ def write_intents(connection: Transaction, chunk_ids: Sequence[int], account: st
     expect(claimed == len(chunk_ids), f"{claimed} of {len(chunk_ids)} chunks were planned")
     connection.execute(INTEND, {"ids": ids, "now": now})
     found = [
-        Chunk(row[0], row[1], row[2], row[3], row[4], tuple(map(Item, *json.loads(row[5]))), account=account)
+        Chunk(
+            row.id,
+            row.batch_id,
+            row.service_id,
+            row.attempt,
+            row.attempt_id,
+            tuple(map(Item, *json.loads(row.items))),
+            row.doubt_attempt,
+            bool(row.cleared),
+            account,
+        )
         for row in connection.execute(CLAIMED, {"ids": ids})
     ]
     for batch_id in {chunk.batch_id for chunk in found}:

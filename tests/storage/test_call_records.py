@@ -2,19 +2,20 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from batch_checks import rows as rows_of
-from handmade_calls import call, everything, nothing_is_written, one, planned, record_outcomes
+from handmade_calls import call, everything, nothing_is_written, one, planned, record_outcomes, unanswered
 from plain_sql import run
 from simulated_provider import SERVICE, imeis
 from sqlalchemy import Connection
 
 from database import IMEIDatabase, utc_now
-from orders import Chunk, ItemOutcome, OrderStatus, Outcome, PlacedOrder
+from orders import Chunk, ChunkState, ItemOutcome, OrderStatus, Outcome, PlacedOrder
 from schema.dialect import ROWS_AT_ONCE
-from storage import call_queries, chunk_moves
+from storage import call_queries, chunk_moves, doubt_moves
 from storage.call_records import (
     CallRecord,
     encode_orders,
@@ -49,6 +50,20 @@ def test_an_intent_says_what_is_sent(database: IMEIDatabase) -> None:
     with database.read() as connection:
         assert max(call_queries.attempt_ages(connection, 60.0)) <= (utc_now() - before).total_seconds()
     assert [row[3:5] for row in everything(database)["chunks"]] == [("sending", 1), ("sending", 1), ("planned", 0)]
+
+
+@pytest.mark.parametrize("is_cleared", [False, True])
+def test_the_intent_of_a_repeated_call_names_the_call_in_doubt(database: IMEIDatabase, is_cleared: bool) -> None:
+    """So that it is in doubt again where it was not sent, and is sent by no other account."""
+    first = call(database, imeis(2))
+    unanswered(database, first)
+    with database.write() as connection:
+        (doubtful,) = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
+        ids = [item.item_id for item in doubtful.items]
+        piece = doubt_moves.repeat(connection, replace(doubtful, cleared=is_cleared), ids, "not placed")
+        (repeated,) = write_intents(connection, [piece])
+        assert (repeated.doubt_attempt, repeated.cleared) == (first.attempt_id, is_cleared)
+        assert [repeated] == call_queries.open_chunks(connection, ChunkState.SENDING)
 
 
 def test_attempt_ids_grow_in_the_order_of_the_calls(database: IMEIDatabase) -> None:

@@ -16,6 +16,7 @@ from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, started, unwri
 from database import IMEIDatabase
 from engines import postgresql_server
 from gsm_fusion_client import OutcomeUnknownError
+from orders import Chunk
 from provider import read_dates
 from simulator.knobs import Knobs
 from storage import account_store
@@ -352,6 +353,24 @@ def test_an_answer_to_a_repeated_call_is_followed_by_a_look(loop: Loop) -> None:
     pass_time(loop, 30.0)
     loop.let_all()
     assert loop.outcomes(batch_id) == ["ordered"] * 20
+
+
+def test_a_repeated_call_that_was_not_sent_is_repeated_after_another_look_only(loop: Loop) -> None:
+    batch_id = lost(loop, 8)
+    while [imei for chunk in calls(loop) for _, imei in chunk.items] != imeis(2):
+        loop.let_all(CALL)
+        pass_time(loop, 5.0)
+        assert loop.clock.now < 1_000_000.0 + 2000.0
+    loop.let(CALL, fault="not connected")
+    assert loop.outcomes(batch_id)[:2] == ["in_doubt"] * 2
+    pass_time(loop, 60.0)
+    loop.let_all()
+    assert loop.outcomes(batch_id) == ["ordered"] * 8
+
+
+def calls(loop: Loop) -> list[Chunk]:
+    """The paid calls that wait."""
+    return [args[0] for call, args in loop.wire.waiting if call.__name__ == CALL]
 
 
 @pytest.mark.parametrize(("is_down", "asked"), [(False, 1), (True, 0)])
