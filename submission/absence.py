@@ -97,12 +97,15 @@ def list_objection(view: ListView, around: Around, first: str, shorter: frozense
         return (
             f"The provider's list has {orders} whose id or IMEI cannot be read or contradicts another record. {ON_SITE}"
         )
+    if around.before and not around.before & view.ours:
+        return (
+            "The provider's list shows none of our orders of this service from before the call: it may not reach back "
+            f"so far any more. {IF_IT_STAYS}"
+        )
     missing = left_out(view, around)
     if missing:
-        return (
-            f"The provider's list leaves out {plural(missing, 'order')} of this service that we know. "
-            "It is read again until it shows them."
-        )
+        orders = plural(missing, "order")
+        return f"The provider's list leaves out {orders} of this service that we know. {IF_IT_STAYS}"
     if not around.before and not has_grown(view, shorter):
         return (
             "No order of this service from before the call shows how far back the provider's list reaches. "

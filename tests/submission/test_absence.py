@@ -40,13 +40,18 @@ def test_an_order_that_cannot_be_read_may_be_the_one_in_doubt(unreadable: int, c
 
 
 @pytest.mark.parametrize(
-    ("listed", "missing"), [("234", "1 order"), ("124", "1 order"), ("34", "2 orders"), ("2", "3 orders")]
+    ("listed", "missing"), [("234", "1 order"), ("124", "1 order"), ("14", "2 orders"), ("2", "3 orders")]
 )
 def test_every_known_order_from_before_the_call_and_since_must_be_listed(listed: str, missing: str) -> None:
-    words = (
-        f"The provider's list leaves out {missing} of this service that we know. It is read again until it shows them."
-    )
+    words = f"The provider's list leaves out {missing} of this service that we know. {IF_IT_STAYS}"
     assert objection(replace(VIEW, ours=frozenset(listed))) == words
+
+
+@pytest.mark.parametrize("listed", ["34", "4", ""])
+def test_a_list_that_begins_after_the_call_says_what_a_person_can_do(listed: str) -> None:
+    """A list of the newest orders never shows the others again: nobody may wait for that."""
+    words = "The provider's list shows none of our orders of this service from before the call: it may not reach back"
+    assert objection(replace(VIEW, ours=frozenset(listed))) == f"{words} so far any more. {IF_IT_STAYS}"
 
 
 def test_orders_that_we_do_not_ask_about_may_be_listed_too() -> None:

@@ -70,7 +70,7 @@ def test_an_order_of_ours_under_another_service_is_not_listed(database: IMEIData
     forged = [listed("1000", KNOWN, OTHER)]
     look(database, settler, forged, START)
     assert look(database, settler, newer(database, forged), RESTED) == []
-    assert reason(database, doubtful).startswith("The provider's list leaves out 1 order of this service")
+    assert reason(database, doubtful).startswith("The provider's list shows none of our orders of this service")
 
 
 def test_a_list_that_grew_by_orders_that_we_do_not_know_may_be_cut(database: IMEIDatabase) -> None:

@@ -133,7 +133,7 @@ def test_the_page_says_what_happened_and_why_it_is_not_settled_yet(app: Flask, d
     assert f"Why this is not settled yet 3 IMEIs {NOT_RESTED}" in page(app, chunk)
     later = answered(database, call(database, imeis(1, first=91)), 20)
     look(database, settler, later, 500.0)
-    assert "3 IMEIs The provider's list leaves out 1 order of this service that we know." in page(app, chunk)
+    assert "3 IMEIs The provider's list shows none of our orders of this service from before" in page(app, chunk)
     read_balance(database)
     look(database, settler, [*older, *later], 600.0)
     assert "3 IMEIs The account's balance from before the call, or now, is not known." in page(app, chunk)
