@@ -16,6 +16,8 @@ from postgresql_cluster import new_data, start_server
 
 #: A range of addresses for tests of networks (RFC 2544), and a link address that nobody has.
 NETWORK, NOBODY = "198.18", "02:00:00:00:00:01"
+#: The ends of a link.
+OUTSIDE, INSIDE = 1, 2
 
 
 def why_not() -> str:
@@ -45,8 +47,8 @@ class CutNetwork:
             for link in range(self.links):
                 outer, inner = self._ends(link)
                 _ip("link", "add", outer, "type", "veth", "peer", "name", inner, "netns", self.name)
-                for end, place, inside in ((outer, 1, ()), (inner, 2, ("-n", self.name))):
-                    _ip(*inside, "address", "add", f"{NETWORK}.{link}.{place}/30", "dev", end)
+                for end, place, inside in ((outer, OUTSIDE, ()), (inner, INSIDE, ("-n", self.name))):
+                    _ip(*inside, "address", "add", f"{address(link, place)}/30", "dev", end)
                     _ip(*inside, "link", "set", end, "up")
             yield
         finally:  # a link that went with its namespace would be there for a moment longer
@@ -58,9 +60,9 @@ class CutNetwork:
         """Lose every packet of a link, or only those that the server sends."""
         outer, inner = self._ends(link)
         lost = ("lladdr", NOBODY, "nud", "permanent")
-        _ip("-n", self.name, "neighbour", "replace", f"{NETWORK}.{link}.1", "dev", inner, *lost)
+        _ip("-n", self.name, "neighbour", "replace", address(link, OUTSIDE), "dev", inner, *lost)
         if not only_replies:
-            _ip("neighbour", "replace", f"{NETWORK}.{link}.2", "dev", outer, *lost)
+            _ip("neighbour", "replace", address(link, INSIDE), "dev", outer, *lost)
 
     def mend(self, link: int) -> None:
         """Let packets pass again."""
@@ -79,12 +81,18 @@ def server_behind_links(links: int, options: tuple[str, ...]) -> Iterator[tuple[
     with network.opened(), new_data() as data:
         with (data / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {NETWORK}.0.0/16 trust\n")
-        server = start_server(Path(data), port, (*options, "listen_addresses=*"), f"{NETWORK}.0.2", network.name)
+        server = start_server(Path(data), port, (*options, "listen_addresses=*"), address(0, INSIDE), network.name)
         try:
-            yield network, [f"postgresql://hammer@{NETWORK}.{link}.2:{port}/postgres" for link in range(links)]
+            hosts = [address(link, INSIDE) for link in range(links)]
+            yield network, [f"postgresql://hammer@{host}:{port}/postgres" for host in hosts]
         finally:
             server.kill()
             server.wait()
+
+
+def address(link: int, end: int) -> str:
+    """Return the address of an end of a link: another one in each process, so that two of them do not disturb."""
+    return f"{NETWORK}.{os.getpid() % 256}.{4 * link + end}"
 
 
 def _ip(*words: str) -> None:
