@@ -39,8 +39,8 @@ matrix: $(VENV)/.installed-dev   ## every fault at a share of the calls, judged 
 mutants: $(VENV)/.installed-dev  ## faults written into the money core, or into MODULE (SAMPLE=250 of them): do its tests notice?
 	$(BIN)/python tests/tools/mutants.py $(MODULE)
 
-soak: $(VENV)/.installed-dev     ## kills, stops, locks and changing faults for MINUTES, judged by the ledger; KIND=cluster
-	$(BIN)/python tests/tools/soak.py $(KIND) $(MINUTES)
+soak: $(VENV)/.installed-dev     ## kills, stops, locks and changing faults for MINUTES, judged by the ledger; KIND=cluster SEED=1
+	$(BIN)/python tests/tools/soak.py $(KIND) $(MINUTES) $(SEED)
 
 bench: $(VENV)/.installed-dev    ## the table of ratios; see benchmarks/README.md
 	$(BIN)/python -m benchmarks

@@ -2,7 +2,8 @@
 
 `python tests/tools/soak.py [minutes]` runs for ten minutes by default. `python tests/tools/soak.py unscaled` plays the
 slow provider with the default settings and real seconds instead: some ten minutes. `python tests/tools/soak.py cluster
-[minutes]` kills and stops the processes of several machines and their PostgreSQL (twenty_blows.py).
+[minutes] [seed]` kills and stops the processes of several machines and their PostgreSQL (twenty_blows.py), at first
+with the blows of this seed.
 
 Each round puts a batch through a provider that fails in ever new ways, while processes are killed or stopped, or
 another program locks the database for a minute. Then the provider is well again, and its ledger is the judge.
@@ -269,9 +270,12 @@ def unscaled() -> int:
         return 0 if all(list(pool.map(play_unscaled, UNSCALED))) else 1
 
 
-def in_cluster(minutes: float) -> int:
-    """Prove a cluster with other seeds until the minutes are over, and finish the last round; 1 if one failed."""
-    until, seed, found, failed = time.monotonic() + 60 * minutes, int(time.time()), list[Finding](), 0
+def in_cluster(minutes: float, seed: int) -> int:
+    """Prove a cluster with this seed and the next ones until the minutes are over, and finish the last round.
+
+    Returns 1 if one failed.
+    """
+    until, found, failed = time.monotonic() + 60 * minutes, list[Finding](), 0
     while time.monotonic() < until:
         began = time.monotonic()
         try:
@@ -297,7 +301,8 @@ def main() -> int:
     if sys.argv[1:] == ["unscaled"]:
         return unscaled()
     if sys.argv[1:2] == ["cluster"]:
-        return in_cluster(float(sys.argv[2] if len(sys.argv) > 2 else 10))
+        given = sys.argv[2:]
+        return in_cluster(float(given[0] if given else 10), int(given[1] if len(given) > 1 else time.time()))
     until = time.monotonic() + 60 * float(sys.argv[1] if len(sys.argv) > 1 else 10)
     first, rounds = int(time.time()), list[Round]()
     while time.monotonic() < until:
