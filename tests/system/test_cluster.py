@@ -203,10 +203,11 @@ def with_proofs(site: ClusterSite, is_true: Callable[[], bool], proofs: list[int
             with contextlib.suppress(TimeoutError):
                 wait_until(is_true, "it is over", PROOF_AFTER)
                 return
+            site.list_for_doubt()
             made = new_batch(database, 3, 100, first=later)
             if proofs is not None:
                 proofs.append(made)
-        raise AssertionError(proofs)
+        raise AssertionError(f"not over after orders {proofs}\n{site.trouble()}")
 
 
 def charged_twice(simulator: Simulator) -> int:

@@ -4,6 +4,8 @@ Every process is a real one, and can be killed, stopped or cut off; those that d
 """
 
 import contextlib
+import os
+import signal
 import subprocess
 import time
 from collections import Counter, deque
@@ -41,6 +43,31 @@ PATIENCE = 300.0  #: seconds; only a failure takes that long
 PROOF_AFTER = 10.0
 #: The newest orders, which the provider lists while blows fall: all of them would take seconds each time.
 LISTED = 4000
+#: How many orders were known before the first call that has no end yet, or that such a call repeats; all of them where
+#: there is no such call.
+BEFORE_DOUBT = """
+SELECT count(*) FROM orders WHERE id <= coalesce((
+  SELECT min(a.after_order) FROM attempts a JOIN chunks c ON c.id = a.chunk_id OR c.doubt_attempt = a.id
+  WHERE c.state IN ('sending', 'in_doubt')
+), 1e9)
+"""
+#: Orders on the list beyond those: some from before the first call, and room for orders that are a proof.
+AROUND = 1000
+#: What a failed test shows of the calls that have no end, and of what may hold them.
+OPEN = (
+    "SELECT row_to_json(c), row_to_json(a), (SELECT count(*) FROM orders WHERE id > a.after_order) AS orders_since"
+    " FROM attempts a JOIN chunks c ON c.id = a.chunk_id WHERE c.state NOT IN ('answered', 'cancelled')",
+    "SELECT row_to_json(j) FROM procrastinate_jobs j WHERE task_name = 'make_call'",
+    *(
+        f"SELECT row_to_json(t) FROM {table} t"
+        for table in ("procrastinate_workers", "raw_answers", "elections", "leases", "pace", "batches")
+    ),
+    "SELECT * FROM balance_readings ORDER BY id DESC LIMIT 5",
+    "SELECT key, value FROM settings WHERE key LIKE 'learned%'",
+    "SELECT clock_timestamp()",
+)
+#: Seconds that a worker gets to say where it is, and lines of it that are shown.
+TOLD, LINES = 2.0, 150
 
 
 class DatabaseServer:
@@ -240,10 +267,30 @@ class ClusterSite:
             if left < least:
                 least, deadline = left, time.monotonic() + patience
             if not now["outcomes"]["waiting"] and time.monotonic() > next_order:
+                self.list_for_doubt()
                 self.order(3, more)
                 more, next_order = more + 3, time.monotonic() + PROOF_AFTER
-            assert time.monotonic() < deadline, f"all is settled: {now}"
+            assert time.monotonic() < deadline, f"all is settled: {now}\n{self.trouble()}"
             time.sleep(0.3)
+
+    def list_for_doubt(self) -> None:
+        """Let the provider list orders from before each call that has no end yet: a shorter list settles none of them.
+
+        A list of all 20,000 orders would take the leader a second each time.
+        """
+        [(before,)] = self.rows(BEFORE_DOUBT)
+        self.simulator.set(listing_limit=max(LISTED, len(self.simulator.charges()) - int(before) + AROUND))
+
+    def trouble(self) -> str:
+        """Return what is known of the calls that have no end: rows of the database, and what each worker says."""
+        said = [f"{query.split()[-1]}: {row}" for query in OPEN for row in self.rows(query)]
+        for worker in self.workers:
+            if worker.process.pid is not None and worker.process.is_alive():
+                os.kill(worker.process.pid, signal.SIGUSR1)
+        time.sleep(TOLD)
+        for worker in self.workers:
+            said += [str(worker.files[2]), *worker.files[2].read_text().splitlines()[-LINES:]]
+        return "\n".join(said)
 
     # The judge
 

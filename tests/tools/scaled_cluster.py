@@ -3,6 +3,12 @@
 Each function is called in a worker process before its program starts; the product has no hooks for them.
 """
 
+import faulthandler
+import gc
+import signal
+import sys
+import time
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from types import ModuleType
@@ -20,7 +26,7 @@ from notices import delivering
 from results import auditing, soon, sync
 from storage import handed_calls, history_mark, pace_store, regrading
 from storage.pace_store import Slot
-from submission import Throttle, cluster_carrier, job_calls, leader_locks, watches
+from submission import Settler, Throttle, cluster_carrier, job_calls, leader_locks, watches
 from submission.raw_failures import HELD_BACK
 from workers import running
 
@@ -36,6 +42,7 @@ SELDOM, SOON = 5.0, 0.2
 def scaled() -> None:
     """Shorten what a minute of a test cannot wait for, and do seldom what none waits for."""
     short_waits()
+    signal.signal(signal.SIGUSR1, _tell)
     leader_locks.LASTS, leader_locks.RENEWED = LEASE, 0.3
     cluster_carrier.SILENCE, cluster_carrier.SWEEP, running.HEARTBEAT = 2.5, 0.3, 0.5
     cluster_carrier.AFTER_OUTAGE, cluster_carrier.MARGIN = 2.0, 0.5
@@ -51,6 +58,14 @@ def scaled() -> None:
         f"idle_in_transaction_session_timeout={postgresql_server.IDLE:g}s",
         f"idle_in_transaction_session_timeout={IDLE:g}s",
     )
+
+
+def _tell(*_: object) -> None:
+    """Write to standard error what each loop of this process knows of its doubts, and where its threads are."""
+    for settler in [one for one in gc.get_objects() if isinstance(one, Settler)]:
+        told = {attempt_id: replace(watch, shorter=None) for attempt_id, watch in settler.watches.items()}
+        print(time.monotonic(), replace(settler, watches=told), file=sys.stderr, flush=True)
+    faulthandler.dump_traceback()
 
 
 def automating() -> None:

@@ -61,14 +61,6 @@ INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args, status)
 SELECT queue_name, task_name, priority, args, 'todo' FROM procrastinate_jobs WHERE task_name = 'make_call'
 """
 RESTARTED = "UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL WHERE task_name = 'make_call'"
-#: How many orders were known before the first call that has no end yet; all of them where there is no such call.
-BEFORE_DOUBT = """
-SELECT count(*) FROM orders WHERE id <= coalesce((
-  SELECT min(after_order) FROM attempts JOIN chunks ON chunks.id = chunk_id WHERE state IN ('sending', 'in_doubt')
-), 1e9)
-"""
-#: Orders on the list beyond those: some from before the first call, and room for orders that are a proof.
-AROUND = 1000
 END_WRITER = """
 SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()
 """
@@ -139,15 +131,6 @@ class Blows:
         os.kill(pid, signal.SIGCONT)
 
 
-def listed_for_doubt(site: ClusterSite) -> int:
-    """Return how many orders the list must show, so that some from before each call that has no end yet are on it.
-
-    A list of all 20,000 orders would take the leader a second each time.
-    """
-    [(before,)] = site.rows(BEFORE_DOUBT)
-    return sum(site.batches.values()) - int(before) + AROUND
-
-
 def prove(folder: Path, seed: int, total: int = TOTAL) -> Finding:
     """Order IMEIs while twenty blows fall, each upon work that goes on; let all be settled, and judge.
 
@@ -169,7 +152,7 @@ def prove(folder: Path, seed: int, total: int = TOTAL) -> Finding:
                     site.ask("POST", f"/batches/{last}/stop", replica=2)
                 blows.strike(kind)
                 site.batch(batch_id)
-        simulator.set(listing_limit=listed_for_doubt(site))
+        site.list_for_doubt()
         settled = set[int]()
         while left := site.batches.keys() - settled:  # orders that are a proof for others are batches, too
             site.see_through(min(left))
