@@ -30,8 +30,10 @@ from submission import Settler, Throttle, cluster_carrier, job_calls, leader_loc
 from submission.raw_failures import HELD_BACK
 from workers import running
 
-#: Seconds of the window in which the limit counts, and without a renewal after which another worker leads.
-WINDOW, LEASE = 4.0, 1.5
+#: Seconds of the window in which the limit counts, and without a renewal after which another worker leads. Beside other
+#: tests a thread may wait for a second or more: a leader that loses its lease so begins again to watch every doubt, and
+#: where that happens every few seconds none of them is ever settled.
+WINDOW, LEASE = 4.0, 3.0
 #: Seconds after which the server ends a transaction that does nothing.
 IDLE = 3.0
 #: Seconds between two looks of duties that no test of a cluster waits for, and of those that answer a page: a second

@@ -127,7 +127,7 @@ class Blows:
         if pid is None or not worker.process.is_alive():
             return
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(self.chance.uniform(LEASE + 0.5, 2.5 * LEASE))
+        time.sleep(self.chance.uniform(LEASE + 0.5, 1.5 * LEASE))
         os.kill(pid, signal.SIGCONT)
 
 
