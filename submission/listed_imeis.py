@@ -29,12 +29,16 @@ def bodies(imei: str) -> set[str]:
     return found
 
 
+def is_same(listed: str, imei: str) -> bool:
+    """Return whether a listed IMEI is this very one; a list may lose the first zero."""
+    return listed.zfill(WHOLE) == imei.zfill(WHOLE)
+
+
 def may_name(listed: str, imei: str) -> bool:
     """Return whether a listed IMEI may be this one: whole, without first zero or check digit, or masked."""
     listed = SEPARATORS.sub("", listed)
     if listed.isdecimal():
-        whole = listed.zfill(WHOLE) == imei.zfill(WHOLE)
-        return whole or (len(listed) in (14, 16) and listed[:14] == imei[:14])
+        return is_same(listed, imei) or (len(listed) in (14, 16) and listed[:14] == imei[:14])
     places = shown_places(listed)
     return bool(places) and len(listed) == len(imei) and all(listed[place] == imei[place] for place in places)
 

@@ -19,7 +19,7 @@ from provider import read_dates
 from settings import MAIN_ACCOUNT
 from storage import call_queries
 from submission.absence import ListView
-from submission.listed_imeis import MaskedOrders, bodies
+from submission.listed_imeis import MaskedOrders, bodies, is_same
 
 #: How many orders of ours nearest before a call are its clock, and must be in the list.
 NEAREST = 200
@@ -289,8 +289,8 @@ def label(order: IMEIOrder) -> str:
 
 
 def is_exact(order: IMEIOrder, imei: str) -> bool:
-    """Return whether a listed order has an id and names this very IMEI; a list may lose the first zero."""
-    return bool(order.id) and order.imei.zfill(15) == imei.zfill(15)
+    """Return whether a listed order has an id and names this very IMEI."""
+    return bool(order.id) and is_same(order.imei, imei)
 
 
 def is_odd(order: IMEIOrder) -> bool:

@@ -26,7 +26,7 @@ from submission.absence import Around
 from submission.charges import Charges, RefundTrace, cost
 from submission.listing import NEAREST, Listing, Look
 from submission.unknown_orders import pause_for_unknown
-from submission.watches import FOR_A_PERSON, USELESS_LOOKS, Watch, Watches
+from submission.watches import USELESS_LOOKS, Watch, Watches
 
 logger = logging.getLogger(__name__)
 
@@ -55,10 +55,14 @@ class Turn:
 
     look: Look
     may_repeat: bool  #: one call may be repeated because of it
-    is_held: bool  #: it could have led to a repeated call, but nothing may be sent now
     listing: Listing | None = None  #: None: the provider did not list
     charges: Charges | None = None  #: None: the provider did not list
     piece: int | None = None  #: the planned chunk that repeats it
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it could have led to a repeated call, but nothing may be sent now."""
+        return self.look.alone and not self.may_repeat and self.piece is None
 
     def repeat(self, connection: Transaction, chunk: Chunk, items: Sequence[Item], words: str) -> None:
         """Plan the one repeated call of this look."""
@@ -85,7 +89,7 @@ class Settler(Watches):
         """
         doubtful = [_take_late(connection, c) for c in self._open_calls(connection, ChunkState.IN_DOUBT)]
         doubtful = self._without_other_account(connection, doubtful)
-        turn = Turn(look, may_repeat and look.alone, is_held=look.alone and not may_repeat)
+        turn = Turn(look, may_repeat and look.alone)
         if look.answered:
             doubtful = self._read_list(connection, doubtful, turn)
         else:
@@ -110,7 +114,7 @@ class Settler(Watches):
         for chunk in others:
             doubt_moves.explain(connection, chunk.chunk_id, OTHER_ACCOUNT)
             if chunk.attempt_id in self.watches:
-                self.watches[chunk.attempt_id].next_turn = FOR_A_PERSON
+                self.leave_to_person(self.watches[chunk.attempt_id])
         return [chunk for chunk in doubtful if chunk not in others] if others else list(doubtful)
 
     # What the list shows
@@ -168,12 +172,12 @@ class Settler(Watches):
             return _unlisted(turn.look)
         objection = self._objection(connection, chunk, turn.listing, watch)
         if objection or not turn.look.alone:
-            return objection or watch.objection or self._hindrance(connection, chunk, watch, turn)
+            return objection or watch.objection or _hindrance(connection, chunk, turn)
         watch.objection = absence.money_objection(turn.charges.money(connection, chunk))
-        if watch.objection:
-            self._postpone(watch, turn.look)
-            return watch.objection
-        return self._settle_absent(connection, chunk, watch, turn)
+        if not watch.objection:
+            return self._settle_absent(connection, chunk, watch, turn)
+        self._postpone(watch, turn.look)
+        return watch.objection
 
     def _objection(self, connection: Transaction, chunk: Chunk, listing: Listing, watch: Watch) -> str:
         """Return why the list alone does not prove that nothing of this call was placed; note where it does."""
@@ -204,37 +208,35 @@ class Settler(Watches):
         if existing:
             words = "ordered before: the provider says so, and this call placed nothing"
             doubt_moves.give_up(connection, chunk, existing, Outcome.DUPLICATE, words)
-        if absent and batch_states.rest_was_cancelled(connection, chunk.batch_id):
+        if not absent:
+            return ""
+        if batch_states.rest_was_cancelled(connection, chunk.batch_id):
             words = "cancelled: it was not placed by the provider's list"
             doubt_moves.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
             return ""
-        hindrance = self._hindrance(connection, chunk, watch, turn)
-        if not absent or hindrance:
+        if hindrance := _hindrance(connection, chunk, turn):
+            self._note_hold(watch, turn, hindrance)
             return hindrance
         price = batch_states.unit_price(connection, chunk.batch_id)
         length = absence.piece_length(len(absent), price, self.resend_limit, _longest(connection, chunk))
         if not length:
-            self.postpone(watch, FOR_A_PERSON)
+            self.leave_to_person(watch)
             watch.objection = DEARER
             return DEARER
         words = "sent again: not placed by the provider's list and balance"
         turn.repeat(connection, chunk, absent[:length], words)
         return NEXT_TURN
 
-    def _hindrance(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
-        """Return why nothing of a call can be sent again because of this look, whatever it shows."""
-        if batch_states.is_paused(connection, chunk.batch_id):
-            return PAUSED
-        if turn.is_held:
+    def _note_hold(self, watch: Watch, turn: Turn, hindrance: str) -> None:
+        """Let other work go on where only this keeps a call from being sent again: that its account may not send."""
+        if hindrance == HELD:
             self._postpone(watch, turn.look)
             watch.objection = HELD
-            return HELD
-        return "" if turn.may_repeat else NEXT_TURN
 
     def _repeat_cleared(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
         """Send again what a person cleared, right after a look that does not show it. Return why not all of it is."""
-        hindrance = self._hindrance(connection, chunk, watch, turn)
-        if hindrance:
+        if hindrance := _hindrance(connection, chunk, turn):
+            self._note_hold(watch, turn, hindrance)
             return hindrance
         if turn.listing is None and self.idle_looks < USELESS_LOOKS:
             self._postpone(watch, turn.look)
@@ -263,6 +265,15 @@ def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
     logger.info("Chunk %d: a late answer named %d of its orders", chunk.chunk_id, len(item_outcomes))
     settled = {item_outcome.item_id for item_outcome in item_outcomes}
     return replace(chunk, items=tuple(item for item in chunk.items if item.item_id not in settled))
+
+
+def _hindrance(connection: Transaction, chunk: Chunk, turn: Turn) -> str:
+    """Return why nothing of a call can be sent again because of this look, whatever it shows; "" where it can."""
+    if batch_states.is_paused(connection, chunk.batch_id):
+        return PAUSED
+    if turn.is_held:
+        return HELD
+    return "" if turn.may_repeat else NEXT_TURN
 
 
 def _unlisted(look: Look) -> str:

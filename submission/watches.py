@@ -184,6 +184,10 @@ class Watches:
         watch.next_turn = now + max(seconds, self.quiet * TURNS[min(watch.failed_turns, len(TURNS) - 1)])
         watch.failed_turns += 1
 
+    def leave_to_person(self, watch: Watch) -> None:
+        """Take no look alone for a call that only a person can settle."""
+        watch.next_turn = FOR_A_PERSON
+
     def postpone_turns(self, now: float) -> None:
         """Let other work go on for a while, because the calls on the wire did not end in time for a look alone."""
         for watch in self.watches.values():
