@@ -115,13 +115,16 @@ def _parse(text: str) -> ET.Element | None:
 
 
 def _normalise(root: ET.Element) -> None:
-    level = [root]
+    level, names = [root], dict[str, str]()  # a long list has many elements with few names
     for _ in range(MAX_DEPTH):
         for element in level:
-            element.tag = element.tag.rpartition("}")[2].lower()
-            if element.tag in BREAKS:
+            tag = names.get(element.tag)
+            if tag is None:
+                tag = names[element.tag] = element.tag.rpartition("}")[2].lower()
+            element.tag = tag
+            if tag in BREAKS:
                 element.tail = "<br>" + (element.tail or "")
-        level = [child for element in level for child in element]
+        level = [child for element in level if len(element) for child in element]
     if level:
         raise UnreadableError("it is nested too deeply")
 

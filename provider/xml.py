@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from xml.etree import ElementTree as ET
 
 from orders import Account, IMEIOrder, OrderStatus, PlacedOrder, PlacementAnswer, ServiceInfo
@@ -157,19 +158,20 @@ def _order_records(root: ET.Element) -> Iterator[dict[str, str]]:
         inside = inside or element.tag == "imeis"
         if inside:
             yield from _groups(element)
-        inner = [child for child in reversed(element) if child.tag != "code"]  # a text names no orders
-        waiting += [(child, inside) for child in inner if len(child) or child.tag == "imeis"]
+        inner = [child for child in reversed(element) if len(child) or child.tag == "imeis"]
+        waiting += [(child, inside) for child in inner if child.tag != "code"]  # a text names no orders
 
 
 def _groups(element: ET.Element) -> list[dict[str, str]]:
     """Return an element's fields as records: a repeated field starts a new one. Empty where that is ambiguous."""
     groups: list[dict[str, str]] = []
     for child in element:
-        if child.tag not in ORDER_FIELDS or (child.tag == "imei" and len(child)):
+        tag = child.tag
+        if tag not in ORDER_FIELDS or (tag == "imei" and len(child)):
             continue
-        if not groups or child.tag in groups[-1]:
+        if not groups or tag in groups[-1]:
             groups.append({})
-        groups[-1][child.tag] = _text(child)
+        groups[-1][tag] = _text(child)
     if len(groups) > 1 and {next(iter(group)) for group in groups} not in ({"id"}, {"imei"}):
         return []
     return groups
@@ -178,11 +180,16 @@ def _groups(element: ET.Element) -> list[dict[str, str]]:
 def _status(record: dict[str, str]) -> str:
     """Return the known status, else the provider's word, else ""; a word takes precedence over a statusId."""
     word = record.get("status", "")
-    known = STATUS_BY_WORD.get(re.sub(r"[\W_]", "", word).lower()) or STATUS_BY_ID.get(word)
     if word:
-        return known or word
+        return _known_status(word) or word
     number = record.get("statusid", "")
     return STATUS_BY_ID.get(number) or number
+
+
+@lru_cache(8)
+def _known_status(word: str) -> OrderStatus | None:
+    """Return the status that a provider's word means; a list of many orders has few words."""
+    return STATUS_BY_WORD.get(re.sub(r"[\W_]", "", word).lower()) or STATUS_BY_ID.get(word)
 
 
 def read_services(root: ET.Element) -> list[ServiceInfo]:
@@ -260,4 +267,6 @@ def _field(element: ET.Element, name: str) -> str:
 
 
 def _text(element: ET.Element) -> str:
+    if not len(element):  # nearly every element, and a list has more than a hundred thousand
+        return (element.text or "").strip()
     return "".join(element.itertext()).strip()

@@ -37,7 +37,6 @@ from schema import (
 )
 from settings import MAIN_ACCOUNT
 from storage.batch_states import OF_THIS_BATCH
-from storage.guards import parts
 from storage.handed_calls import database_clock
 
 #: The result of an attempt that certainly placed nothing.
@@ -309,13 +308,9 @@ def order_owners(
     account: whose orders; None: all.
     """
     whose = true() if account is None else orders.c.account == account
-    found: dict[str, tuple[str, int]] = {}
-    for part in parts(order_ids):
-        rows = connection.execute(
-            select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(orders.c.order_id.in_(part), whose)
-        )
-        found |= {row.order_id: (row.imei, row.attempt_id or 0) for row in rows}
-    return found
+    query = select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(whose)
+    rows = connection.execute(query.where(orders.c.order_id.in_(each_of(order_ids))))
+    return {order_id: (imei, attempt_id or 0) for order_id, imei, attempt_id in rows}
 
 
 def planned_items(connection: Connection, imeis: Sequence[str], last: int) -> list[tuple[str, str, bool]]:

@@ -5,12 +5,15 @@ order ids and its dates. This module decides nothing about money and writes noth
 """
 
 import hashlib
+import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 from functools import cached_property
+from itertools import accumulate
 from typing import Self
 
 from database import Transaction
@@ -183,20 +186,34 @@ class Listing:
         newest_id = self._newest_id(before, attempt_id)
         if self.contradictory:
             return Clock(newest_id, None, None)
-        ours = [self.dates[order_id] for order_id, (_, attempt) in self.owners.items() if attempt]
         return Clock(
             newest_id=newest_id,
             newest_date=max((date for o in before if (date := self.dates.get(o))), default=None),
-            about=min((date for date in ours if date), default=call_queries.sent_at(connection, attempt_id)),
+            about=self._oldest_date or call_queries.sent_at(connection, attempt_id),
         )
+
+    @cached_property
+    def _oldest_date(self) -> datetime | None:
+        """The oldest date that the list shows of the orders that our calls have placed."""
+        dates = (self.dates[order_id] for order_id, (_, attempt) in self.owners.items() if attempt)
+        return min((date for date in dates if date), default=None)
 
     def _newest_id(self, before: Sequence[str], attempt_id: int) -> int | None:
         """Return the largest of these ids; None unless all are numbers, and smaller than those of later calls."""
         if not before or not all(order_id.isdecimal() for order_id in before):
             return None
-        newest = max(map(int, before))
-        later = [o for o, (_, attempt) in self.owners.items() if attempt > attempt_id]
-        return newest if all(o.isdecimal() and int(o) > newest for o in later) else None
+        newest, (placed_by, least) = max(map(int, before)), self._least_ids
+        return newest if least[bisect_right(placed_by, attempt_id)] > newest else None
+
+    @cached_property
+    def _least_ids(self) -> tuple[list[int], list[float]]:
+        """The attempts of the orders of ours, and the least id of those placed by each and by later ones.
+
+        An id that is no number counts as less than all others. Behind the last attempt comes one that is never reached.
+        """
+        ids = sorted((attempt, int(o) if o.isdecimal() else -1) for o, (_, attempt) in self.owners.items())
+        least = list(accumulate((order_id for _, order_id in reversed(ids)), min, initial=math.inf))
+        return [attempt for attempt, _ in ids], least[::-1]
 
     # Which order is of which IMEI
 
