@@ -21,7 +21,11 @@ FIRST = (
 #: Of these, the folders whose tests are handed out one by one, and their files whose tests stay together all the same:
 #: because they share a server, or because each of them keeps the whole machine busy.
 ONE_BY_ONE = ("tests/system/", "tests/commands/", "tests/submission/")
-TOGETHER = ("tests/system/test_cluster.py", "tests/system/test_api_example.py")
+TOGETHER = (
+    "tests/system/test_cluster.py",
+    "tests/system/test_api_example.py",
+    "tests/submission/test_lost_commits.py",
+)
 
 
 def place(nodeid: str) -> int:
