@@ -35,8 +35,9 @@ IDLE = 10.0
 #: Connections that one process has at most. It keeps those that it has opened: to open one takes the server a while.
 CONNECTIONS = 20
 #: Connections beside them for the statements of paid calls: each is held for one or two short statements. With more of
-#: them, threads and the server make all calls before the loop gets its turn to record an answer.
-DIRECT_CONNECTIONS = 3
+#: them, threads and the server make all calls before the loop gets its turn to record an answer, and commits that
+#: notify wait for each other in any case.
+DIRECT_CONNECTIONS = 2
 LEAST_VERSION = 15
 LOCK = f"SELECT pg_advisory_xact_lock({WRITERS})"
 #: The statements that begin a transaction that writes.
