@@ -108,6 +108,7 @@ class ProductionSubmissionSystem:
         self._is_recovered = False  #: recover() was called for the next run
         self._had_space = False  #: unknown at first: then the notice of a process before this one is taken back
         self._next_note = 0.0
+        self._seconds = math.inf  #: of the quickest call among the newest answers
         self.carrier: Carrier = (
             ThreadCarrier(database, client, checkpoints, self.options, clock)
             if isinstance(checkpoints, Checkpoints)
@@ -355,10 +356,15 @@ class ProductionSubmissionSystem:
         return claimed
 
     def _ahead(self, answered: Sequence[Answer]) -> int:
-        """Return how many calls to plan beyond those on the wire, so that no worker waits for a commit."""
-        seconds = min((answer.seconds for answer in answered), default=math.inf)
+        """Return how many calls to plan beyond those on the wire, so that no worker waits for a commit.
+
+        Calls that outlive this process can be taken back until they are begun: how quick the last ones were counts for
+        the first calls of the next batch too.
+        """
+        if answered or not self.carrier.lasts:
+            self._seconds = min((answer.seconds for answer in answered), default=math.inf)
         workers = self.options.workers
-        return self.carrier.ahead * workers if seconds < QUICK_CALL else int(workers * COMMIT / seconds)
+        return self.carrier.ahead * workers if self._seconds < QUICK_CALL else int(workers * COMMIT / self._seconds)
 
     # Doubt and recovery
 

@@ -102,7 +102,7 @@ class ClusterCarrier:
         self._clocks = Clocks(self._longest)
 
     lasts = True
-    ahead = 4  # threads take their next jobs themselves, and what nobody has begun can be taken back
+    ahead = 8  # threads make so many quick calls while the loop records answers; what is not begun can be taken back
 
     @contextmanager
     def open(self) -> Iterator[Executor]:

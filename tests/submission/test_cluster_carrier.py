@@ -13,6 +13,7 @@ from sqlalchemy import text
 from database import IMEIDatabase
 from gsm_fusion_client import OutcomeUnknownError
 from orders import Chunk, ChunkState
+from production_submission_system import ProductionSubmissionSystem
 from storage import call_queries, handed_calls, pace_store
 from storage.handed_calls import at_once
 from storage.job_queue import JobQueue
@@ -20,7 +21,7 @@ from storage.pace_store import CallPace
 from submission import Options, Throttle
 from submission.answers import Answer
 from submission.cluster_carrier import MARGIN, SEND_BY, SILENCE, Clocks, ClusterCarrier
-from submission.judging import Judged, NotPlaced
+from submission.judging import AllOrdered, Judged, NotPlaced
 from submission.raw_failures import written_failure
 
 UNLIMITED = CallPace(0.0, 0.0, None, 60.0, orders_wait=False)
@@ -227,3 +228,11 @@ def test_the_pace_of_a_process_that_was_overtaken_is_replaced(database: IMEIData
         with database.read() as connection:
             slots = pace_store.slots(connection, "main")
     assert slots is not None and slots.allowance is not None
+
+
+def test_quick_calls_of_the_last_batch_let_the_next_one_be_planned_ahead(database: IMEIDatabase) -> None:
+    """Before its first answer no call has shown how quick the provider is now; what is too much can be taken back."""
+    quick, slow = (Answer(Chunk(1, 1, "1", 1, 1, ()), AllOrdered(()), None, seconds) for seconds in (0.05, 3.5))
+    system = ProductionSubmissionSystem(database, Provider(), made(database), OPTIONS)  # type: ignore[arg-type]
+    ahead = [system._ahead(answered) for answered in ([], [quick], [], [slow], [])]
+    assert ahead == [0, 8 * OPTIONS.workers, 8 * OPTIONS.workers, 0, 0]
