@@ -44,6 +44,11 @@ OPEN = (
     f" AND c.attempt = a.number AND {WAITS} AND {IS_WHOLE}"
 )
 MAY_BEGIN = f"b.id = c.batch_id AND {OPEN} AND {NOW} <= :latest"
+#: Whether a call may start now although nobody has reserved a start for it: nothing limits the calls of its account.
+IS_FREE = (
+    f"EXISTS (SELECT 1 FROM pace p WHERE p.account = :account AND p.allowance IS NULL AND p.spacing <= 0"
+    f" AND p.hold_until <= {NOW})"
+)
 #: One statement, because it is on the way of each call: the IMEIs come back with it.
 BEGIN = text(
     f"UPDATE attempts a SET taken_by = {TAKEN_BY}, begun_at = {NOW} FROM chunks c, batches b"
@@ -77,8 +82,8 @@ END_JOB = text(DONE)
 KEEP = text(f"WITH kept AS ({KEPT}), done AS ({DONE}) SELECT pg_notify(:channel, kept.account) FROM kept")
 #: What lies between two calls of a thread, in one statement with one commit: store the answer, delete the job of its
 #: call, take the next job as the queue does, and begin its call. If the call has to wait for its start, :latest has
-#: passed: then only the job is taken. A worker without a recent sign of life takes no job: its calls would count as
-#: lost while they are made.
+#: passed: then only the job is taken. Where no start was reserved, it is begun only if none is needed. A worker without
+#: a recent sign of life takes no job: its calls would count as lost while they are made.
 KEEP_AND_TAKE = text(
     f"WITH kept AS ({KEPT}), done AS ({DONE}),"
     " fetched AS (SELECT procrastinate_fetch_job_v2(:queues, w.id) AS job FROM procrastinate_workers w"
@@ -86,8 +91,10 @@ KEEP_AND_TAKE = text(
     " taken AS (SELECT (job).id AS job, (job).queue_name AS queue, ((job).args ->> 'attempt_id')::bigint AS attempt"
     "  FROM fetched),"
     f" begun AS (UPDATE attempts a SET taken_by = {TAKEN_BY}, begun_at = {NOW} FROM chunks c, batches b"
-    f"  WHERE a.id = (SELECT attempt FROM taken) AND {MAY_BEGIN} RETURNING {CALL})"
-    " SELECT taken.job, taken.queue, taken.attempt, begun.*, (SELECT pg_notify(:channel, account) FROM kept)"
+    f"  WHERE a.id = (SELECT attempt FROM taken) AND b.id = c.batch_id AND {OPEN}"
+    f"  AND ({NOW} <= :latest OR NOT :is_reserved AND {IS_FREE}) RETURNING {CALL})"
+    f" SELECT taken.job, taken.queue, taken.attempt, {IS_FREE} AS is_free, begun.*,"
+    "  (SELECT pg_notify(:channel, account) FROM kept)"
     " FROM (VALUES (1)) one LEFT JOIN taken ON taken.job IS NOT NULL LEFT JOIN begun ON true"
 )
 BEGUN_BY = text(
@@ -154,6 +161,7 @@ class JobThread:
     job: int = 0  #: to delete when the present call is over; 0: the queue deletes it
     secret: str = ""  #: begins the next call
     latest: float = 0.0  #: when the next call is begun at the latest, by the clock of the database; 0: not now
+    is_free: bool = False  #: no start is reserved for the next call: nothing limited the calls of its account just now
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +172,10 @@ class NextJob:
     queue: str
     attempt_id: int
     begun: Begun | None  #: None: its call waits for its start, or may not be begun
+    is_free: bool = False  #: nothing limits the calls of the account of the call before
     asked: float = 0.0  #: when it was asked for, by the clock of the process
     start: float = 0.0  #: when the call that is begun may be made, by this clock
+    seen: float | None = None  #: the clock of the database after it was begun; None: not read yet
 
 
 @contextmanager
@@ -260,8 +270,11 @@ def keep_and_take(
     """Do what keep() does, and take the next job, if one waits; its call is begun if it is of the same account."""
     values = {"worker": thread.worker, "queues": list(thread.queues), "secret": thread.secret, "latest": thread.latest}
     kept = _kept(call, content, failure, thread.job)
-    row = connection.execute(KEEP_AND_TAKE, {**kept, **values, "silence": ALIVE}).one()
-    return None if row.job is None else NextJob(row.job, row.queue, row.attempt, _begun(row) if row.id else None)
+    known = {"silence": ALIVE, "is_reserved": not thread.is_free}
+    row = connection.execute(KEEP_AND_TAKE, {**kept, **values, **known}).one()
+    if row.job is None:
+        return None
+    return NextJob(row.job, row.queue, row.attempt, _begun(row) if row.id else None, row.is_free)
 
 
 def end_job(connection: Connection | Direct, job: int) -> None:

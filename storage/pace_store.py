@@ -18,12 +18,15 @@ ORDERS, READS = "orders", "reads"
 #: Locks the row before it is read: what is computed from it stays true until the commit.
 LOCK = text(f"UPDATE pace SET newest_start = newest_start WHERE account = :account RETURNING *, {NOW} AS now")
 STORE = text("UPDATE pace SET newest_start = :newest_start, orders = :orders, reads = :reads WHERE account = :account")
+#: Calls that nothing limits leave no start behind: a distance is counted from the moment at which it begins.
 WRITE = text(
     "INSERT INTO pace (account, hold_until, spacing, allowance, seconds, orders_wait)"
     f" VALUES (:account, {NOW} + :hold, :spacing, :allowance, :seconds, :orders_wait)"
     " ON CONFLICT (account) DO UPDATE SET hold_until = greatest(pace.hold_until, excluded.hold_until),"
     " spacing = excluded.spacing, allowance = excluded.allowance, seconds = excluded.seconds,"
-    " orders_wait = excluded.orders_wait RETURNING set_config('synchronous_commit', 'off', true)"
+    " orders_wait = excluded.orders_wait, newest_start = CASE WHEN pace.spacing <= 0 AND excluded.spacing > 0"
+    f"  THEN greatest(pace.newest_start, {NOW}) ELSE pace.newest_start END"
+    " RETURNING set_config('synchronous_commit', 'off', true)"
 )
 #: Whoever comes second writes nothing: the loop knows better.
 WRITE_FIRST = text(

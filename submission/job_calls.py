@@ -73,12 +73,14 @@ class JobCalls:
                 handed_calls.end_job(connection, thread.job)
         return None
 
-    def send(self, call: Begun, asked: float, slot: Slot | None, thread: JobThread | None) -> NextJob | None:
+    def send(
+        self, call: Begun, asked: float, slot: Slot | None, thread: JobThread | None, seen: float | None = None
+    ) -> NextJob | None:
         """Make a call that this process has begun; asked: when it asked for that, by its clock. Returns the next job.
 
-        slot: the start that was reserved; None: the call needed none.
+        slot: the start that was reserved; None: the call needed none. seen: the clock of the database just now.
         """
-        if not self._is_late(call, asked, slot.tolerance if slot else pace_store.LENIENT):
+        if not self._is_late(call, asked, slot.tolerance if slot else pace_store.LENIENT, seen):
             return self._place(call, thread)
         logger.warning("Chunk %d was begun too slowly; it is given back", call.chunk.chunk_id)
         taken = self._store_and_take(call, None, HELD_BACK, thread)
@@ -114,14 +116,15 @@ class JobCalls:
             self._give_back(secret)  # whether it was begun is not known, but nothing was sent
             raise
 
-    def _is_late(self, call: Begun, asked: float, tolerance: float) -> bool:
+    def _is_late(self, call: Begun, asked: float, tolerance: float, seen: float | None) -> bool:
         """Whether this process or its machine was stopped since the call was begun."""
-        try:
-            with each_by_itself(self.database) as connection:
-                passed = handed_calls.database_clock(connection) - call.began_at
-        except DatabaseUnavailableError:
-            return True
-        return max(passed, self.clock() - asked) > tolerance
+        if seen is None:
+            try:
+                with each_by_itself(self.database) as connection:
+                    seen = handed_calls.database_clock(connection)
+            except DatabaseUnavailableError:
+                return True
+        return max(seen - call.began_at, self.clock() - asked) > tolerance
 
     def _place(self, call: Begun, thread: JobThread | None) -> NextJob | None:
         with about(batch_id=call.chunk.batch_id, chunk_id=call.chunk.chunk_id):
@@ -154,16 +157,18 @@ class JobCalls:
         secret, asked = new_secret(), self.clock()
         try:
             with each_by_itself(self.database) as connection:
-                slot = pace_store.reserve_unlimited(connection, self.account)
+                slot = None if thread.is_free else pace_store.reserve_unlimited(connection, self.account)
                 start = self.clock() + (slot.wait if slot else 0.0)
                 latest = slot.start + slot.tolerance if slot and slot.wait <= SOON else 0.0
                 begins = replace(thread, secret=secret, latest=latest)
                 taken = handed_calls.keep_and_take(connection, call, content, failure, begins)
+                is_due = taken is not None and taken.begun is not None and start <= self.clock()
+                seen = handed_calls.database_clock(connection) if is_due else None
         except DatabaseUnavailableError:
             self._store(call, content, failure, thread)
             self._give_back(secret)  # whether the next call was begun is not known, but nothing was sent
             return None
-        return taken and replace(taken, asked=asked, start=start)
+        return taken and replace(taken, asked=asked, start=start, seen=seen)
 
     def _store(self, call: Begun, content: bytes | None, failure: str = "", thread: JobThread | None = None) -> None:
         """Store an answer, as often as it takes: it is known to this process only.
@@ -220,13 +225,13 @@ class CallJobs:
         thread = JobThread(worker, tuple(self.calls))
         taken = self.calls[queue].make(attempt_id, thread)
         while taken is not None:
-            taken = self._go_on(taken, replace(thread, job=taken.job))
+            taken = self._go_on(taken, replace(thread, job=taken.job, is_free=taken.is_free))
 
     def _go_on(self, taken: NextJob, thread: JobThread) -> NextJob | None:
         account = self.calls[taken.queue]
         if taken.begun is not None:
             time.sleep(max(0.0, taken.start - account.clock()))
-            return account.send(taken.begun, taken.asked, None, thread)
+            return account.send(taken.begun, taken.asked, None, thread, taken.seen)
         while not account.stopping.is_set():
             try:
                 return account.make(taken.attempt_id, thread)

@@ -237,9 +237,11 @@ def test_a_thread_takes_its_next_job_with_the_answer(database: IMEIDatabase) -> 
     assert jobs_left(database) == [(attempts[0], "doing")]
 
 
+@pytest.mark.parametrize("since", [1, 2])
 @pytest.mark.parametrize("held", ["limit", "pause", "distance"])
-def test_a_job_that_was_taken_so_keeps_to_the_pace(database: IMEIDatabase, held: str) -> None:
-    attempts, provider = handed_over(database, 3), Provider()
+def test_a_job_that_was_taken_so_keeps_to_the_pace(database: IMEIDatabase, held: str, since: int) -> None:
+    """Also where the pace changes after calls for which no start was reserved."""
+    attempts, provider = handed_over(database, since + 2), Provider()
     paces = {
         "limit": CallPace(0.0, 0.0, 2, 0.3, orders_wait=False),
         "pause": CallPace(0.3, 0.0, None, 61.0, orders_wait=False),
@@ -249,7 +251,7 @@ def test_a_job_that_was_taken_so_keeps_to_the_pace(database: IMEIDatabase, held:
 
     def timed(*given: Any, **more: Any) -> PlacementAnswer:
         times.append(time.monotonic())
-        if len(times) == 1:
+        if len(times) == since:
             with at_once(database) as connection:
                 pace_store.write_pace(connection, "main", paces[held])
                 if held == "limit":
@@ -258,9 +260,26 @@ def test_a_job_that_was_taken_so_keeps_to_the_pace(database: IMEIDatabase, held:
 
     provider.place_imei_order = timed  # type: ignore[method-assign]
     call_jobs(database, provider).make(calls_of("main"), attempts[0], number)
-    assert len(times) == 3
-    assert times[2] - times[0] > 0.28
+    assert len(times) == since + 2
+    assert times[since + 1] - times[since - 1] > 0.28
     assert jobs_left(database) == [(attempts[0], "doing")]
+
+
+def test_no_start_is_reserved_where_nothing_limits_calls(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the second taken job on: the statement before has seen that none is needed."""
+    attempts, provider = handed_over(database, 5), Provider()
+    number, reserve, reserved = in_queue(database, attempts), pace_store.reserve_unlimited, list[int]()
+
+    def noted(connection: Connection, account: str) -> pace_store.Slot | None:
+        reserved.append(len(provider.calls))
+        return reserve(connection, account)
+
+    monkeypatch.setattr(pace_store, "reserve_unlimited", noted)
+    call_jobs(database, provider).make(calls_of("main"), attempts[0], number)
+    assert len(provider.calls) == 5
+    assert reserved == [0, 1]
 
 
 def test_a_taken_call_is_begun_a_moment_before_its_start_and_made_at_it(
