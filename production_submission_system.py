@@ -61,6 +61,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds in which an answer is committed and the next call is handed out, at most.
 COMMIT = 0.025
+#: While calls are on the wire, doubt is read again after this many times what it takes to read it, or these seconds.
+NOTING, LONGEST_NOTING = 20, 1.0
 #: Seconds that doubt is waited for after the last answer where only a person can settle it.
 PATIENCE_FOR_PERSON = 2.0
 PROGRAM_ERROR = (
@@ -107,7 +109,7 @@ class ProductionSubmissionSystem:
         self._is_wire_known = True  #: False: nobody knows whether the last commit, with its intents, succeeded
         self._is_recovered = False  #: recover() was called for the next run
         self._had_space = False  #: unknown at first: then the notice of a process before this one is taken back
-        self._next_note = 0.0
+        self._noted_at, self._noting = -math.inf, 0.0  #: when doubt was read last, and the seconds that it took
         self._seconds = math.inf  #: of the quickest call among the newest answers
         self.carrier: Carrier = (
             ThreadCarrier(database, client, checkpoints, self.options, clock)
@@ -388,9 +390,9 @@ class ProductionSubmissionSystem:
     def _settle(self, pool: Executor, may_repeat: bool) -> list[Chunk]:
         """Look at the provider's list when it is due, and write what it shows. Returns the call to repeat, if any."""
         now = self._clock()
-        if now >= self._next_note:
-            self._next_note = now + self.options.poll
+        if now - self._noted_at >= self._until_note():
             self._note_doubt(now)
+            self._noted_at, self._noting = now, self._clock() - now
         must_look, is_idle = self._ownership.must_look, self._is_wire_free()
         look = self._lookout.turn(pool, now, is_idle, may_repeat, self._had_space, must_look)
         if look is None:
@@ -398,6 +400,10 @@ class ProductionSubmissionSystem:
         repeated = self._apply(look, may_repeat)
         self._lookout.looked(look, self._clock())
         return repeated
+
+    def _until_note(self) -> float:
+        """Return how long after the last time doubt is read again: while calls are made, answers wait meanwhile."""
+        return max(self.options.poll, min(NOTING * self._noting, LONGEST_NOTING) if self._in_flight else 0.0)
 
     def _note_doubt(self, now: float) -> None:
         """Note what is in doubt, what this account may send, and whether this process still has the lease.
