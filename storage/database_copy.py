@@ -32,6 +32,11 @@ FOREIGN_KEYS = text(
     " FROM pg_constraint c JOIN pg_class t ON t.oid = conrelid WHERE contype = 'f' AND relname = ANY(:tables)"
     " AND relnamespace = CAST(current_schema() AS regnamespace) ORDER BY conname"
 )
+#: What triggers of the server check of each statement in place of a key, of all rows that were copied.
+CHECKS = (
+    "ALTER TABLE orders ADD CONSTRAINT copied FOREIGN KEY (batch_id) REFERENCES batches",
+    "ALTER TABLE orders DROP CONSTRAINT copied",
+)
 SEQUENCE = text("SELECT pg_get_serial_sequence(:table, :column)")
 #: The next id is one more; in a table that never had a row, 1.
 SET_SEQUENCE = text("SELECT setval(CAST(:sequence AS regclass), greatest(:last, 1), :last > 0)")
@@ -110,6 +115,8 @@ def _bare_tables(target: Transaction, tell: Tell) -> Iterator[None]:
             target.exec_driver_sql(index.indexdef)
         for key in keys:
             words = f"ALTER TABLE {key.table_name} ADD CONSTRAINT {quoted(key.conname)} {key.definition}"
+            target.exec_driver_sql(words)
+        for words in CHECKS:
             target.exec_driver_sql(words)
     for table in tables:
         target.execute(text(f"ALTER TABLE {table} ENABLE TRIGGER USER"))

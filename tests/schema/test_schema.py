@@ -13,7 +13,7 @@ from handmade_calls import call
 from order_tables import NUMBER
 from simulated_provider import imeis
 from sqlalchemy import CheckConstraint, Connection, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from database import MIGRATIONS, IMEIDatabase, revisions, scripts
 from schema import items, metadata
@@ -50,6 +50,66 @@ def test_the_constraints_in_words_are_those_on_disk_and_are_kept(database: IMEID
     for word, is_known in (("lost", False), ("cancelled", True)):
         with nullcontext() if is_known else pytest.raises(IntegrityError), database.write() as connection:
             connection.execute(update(items).where(items.c.chunk_id == chunk.chunk_id).values(outcome=word))
+
+
+BATCH = (
+    "INSERT INTO batches (id, label, source, service_id, service_name, unit_price, total, state)"
+    " VALUES ({}, 'a', 'file', '1', 'x', 1, 1, 'running')"
+)
+
+
+@pytest.fixture(params=["file_database", "server_database"])
+def either_database(request: pytest.FixtureRequest) -> IMEIDatabase:
+    """A database of each kind with two batches, the first of which has an order."""
+    found: IMEIDatabase = request.getfixturevalue(request.param)
+    with found.write() as connection:
+        for statement in (BATCH.format(1), BATCH.format(2), "INSERT INTO orders (imei, batch_id) VALUES ('1', 1)"):
+            connection.exec_driver_sql(statement)
+    return found
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO orders (imei, batch_id) VALUES ('2', 1), ('3', NULL), ('4', 99)",
+        "UPDATE orders SET batch_id = 99",
+        "DELETE FROM batches WHERE id = 1",
+        "UPDATE batches SET id = 98 WHERE id = 1",
+    ],
+)
+def test_an_order_names_a_batch_that_is_there(either_database: IMEIDatabase, statement: str) -> None:
+    with pytest.raises(IntegrityError), either_database.write() as connection:
+        connection.exec_driver_sql(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO orders (imei, batch_id) VALUES ('2', 1), ('3', NULL), ('4', 2)",
+        "UPDATE orders SET batch_id = 2",
+        "UPDATE orders SET batch_id = NULL",
+        "DELETE FROM batches WHERE id = 2",
+        "UPDATE batches SET id = 98 WHERE id = 2",
+    ],
+)
+def test_orders_and_batches_change_where_no_batch_is_missed(either_database: IMEIDatabase, statement: str) -> None:
+    with either_database.write() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def test_a_batch_is_not_deleted_beside_its_first_orders(server_database: IMEIDatabase) -> None:
+    """Whoever deletes it waits for a transaction that has inserted them, and then finds them."""
+    with server_database.write() as connection:
+        connection.exec_driver_sql(BATCH.format(1))
+    with server_database.engine.connect() as adding, server_database.engine.connect() as deleting:
+        adding.exec_driver_sql("INSERT INTO orders (imei, batch_id) VALUES ('1', 1)")
+        deleting.exec_driver_sql("SET lock_timeout = '50ms'")
+        with pytest.raises(DBAPIError, match="lock timeout"):
+            deleting.exec_driver_sql("DELETE FROM batches")
+        deleting.rollback()
+        adding.commit()
+        with pytest.raises(IntegrityError):
+            deleting.exec_driver_sql("DELETE FROM batches")
 
 
 def test_the_name_of_a_migration_begins_with_its_revision() -> None:

@@ -116,6 +116,10 @@ def test_odd_values_are_read_as_they_were(
             "PRAGMA foreign_keys = OFF; UPDATE items SET batch_id = 99 WHERE id = 1",
             "Key (batch_id)=(99) is not present",
         ),
+        (
+            "PRAGMA foreign_keys = OFF; UPDATE orders SET batch_id = 99 WHERE id = 7",
+            "Key (batch_id)=(99) is not present",
+        ),
     ],
 )
 def test_a_value_that_the_server_cannot_hold_is_named_and_nothing_is_copied(
