@@ -127,32 +127,51 @@ class Cluster:
 @contextlib.contextmanager
 def private_cluster(options: tuple[str, ...] = FAST) -> Iterator[Cluster]:
     """Start a server in a temporary folder, on a free port of loopback, until the block ends."""
-    with new_data() as data:
-        port = _free_port()
-        with (
-            running_server(data, port, options),
-            contextlib.closing(Cluster(f"postgresql://hammer@127.0.0.1:{port}/postgres")) as cluster,
-        ):
-            yield cluster
+    with new_data() as data, _on_port(data, options) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def kept_cluster(folder: Path, options: tuple[str, ...] = FAST) -> Iterator[Cluster]:
+    """Start the server whose data is in a folder, new or of an earlier run, until the block ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    data = folder / "data"
+    with _on_port(data if data.exists() else _create_data(folder), options) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def _on_port(data: Path, options: tuple[str, ...]) -> Iterator[Cluster]:
+    port = _free_port()
+    with (
+        running_server(data, port, options),
+        contextlib.closing(Cluster(f"postgresql://hammer@127.0.0.1:{port}/postgres")) as cluster,
+    ):
+        yield cluster
 
 
 @contextlib.contextmanager
 def new_data() -> Iterator[Path]:
     """Yield the data folder of a new server, in a temporary folder, in memory where there is room."""
+    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    folder = Path(tempfile.mkdtemp(prefix="hammer-postgresql-", dir=MEMORY if has_room else None))
+    try:
+        yield _create_data(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _create_data(folder: Path) -> Path:
+    """Create the data of a new server in an empty folder; return where it is."""
     found = programs()
     if found is None:
         raise FileNotFoundError("the programs of PostgreSQL are not installed")
     user = unprivileged_user()
-    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
-    folder = Path(tempfile.mkdtemp(prefix="hammer-postgresql-", dir=MEMORY if has_room else None))
     if user:
         os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-    try:
-        create = [str(found / "initdb"), "-D", str(folder / "data"), "-N", *CREATED]
-        subprocess.run(create, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
-        yield folder / "data"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    create = [str(found / "initdb"), "-D", str(folder / "data"), "-N", *CREATED]
+    subprocess.run(create, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+    return folder / "data"
 
 
 @contextlib.contextmanager
