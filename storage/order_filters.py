@@ -188,15 +188,15 @@ def guide(connection: Connection, chosen: OrderFilter, most: int = 0) -> Guide:
     in_order = [term.name for term in terms if (term.name == DATE if chosen.dated else term.looks == 1)]
     if len(terms) == len(in_order) <= 1:
         return Guide(in_order[0] if in_order else "", meanings=meanings)
-    counts = {term.name: count_of(connection, term, VERY_FEW) for term in terms}
+    counts = counts_of(connection, terms, VERY_FEW)
     if min(counts.values()) > VERY_FEW:
         if chosen.status == OrderStatus.REJECTED:
             return Guide(REJECTED, sorts=chosen.dated, meanings=meanings)
-        counts = {term.name: count_of(connection, term, FEW if len(terms) > 1 else most) for term in terms}
+        counts = counts_of(connection, terms, FEW if len(terms) > 1 else most)
     looks = sum(term.looks for term in terms)
     costs = {term.name: counts[term.name] * max(looks - term.looks, 1) for term in terms}
     pairs = pairs_of(chosen, meanings) if min(costs.values()) > FEW else ()
-    costs |= {pair.name: count_of(connection, pair, most if len(terms) == 2 else FEW) for pair in pairs}
+    costs |= counts_of(connection, list(pairs), most if len(terms) == 2 else FEW)
     least = min(costs, key=lambda name: costs[name])
     found = _found(terms, costs | counts, most)
     if costs[least] <= FEW:
@@ -206,7 +206,8 @@ def guide(connection: Connection, chosen: OrderFilter, most: int = 0) -> Guide:
             return Guide(term.name, True, meanings, found)
     if len(in_order) > 1:
         wide = [term for term in terms if term.name in in_order]
-        in_order = [min(wide, key=lambda term: (counts[term.name], _reach(connection, term))).name]
+        reach = _reach(connection, wide)
+        in_order = [min(wide, key=lambda term: (counts[term.name], reach[term.name])).name]
     return Guide(in_order[0] if in_order else "", False, meanings, found)
 
 
@@ -291,17 +292,25 @@ def sorted_page(connection: Connection, chosen: OrderFilter, guided: Guide, limi
 
 def count_of(connection: Connection, term: Term, most: int) -> int:
     """Return how many orders fit a term, or more than most: then the others are not counted."""
-    found = 0
-    for seek in term.parts or (term.seek,):
-        some = select(orders.c.id).where(seek).limit(most + 1).subquery()
-        found += int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+    return counts_of(connection, [term], most)[term.name]
+
+
+def counts_of(connection: Connection, terms: Sequence[Term], most: int) -> dict[str, int]:
+    """Return name → how many orders fit each of these terms, or more than most. One statement for all of them."""
+    looks = [(term.name, seek) for term in terms for seek in term.parts or (term.seek,)]
+    some = [select(orders.c.id).where(seek).limit(most + 1).subquery() for _, seek in looks]
+    counts = [select(func.count()).select_from(few).scalar_subquery() for few in some]
+    found = dict.fromkeys((term.name for term in terms), 0)
+    for (name, _), count in zip(looks, connection.execute(select(*counts)).one() if counts else (), strict=True):
+        found[name] += int(count)
     return found
 
 
-def _reach(connection: Connection, term: Term) -> int:
-    """Return the row id of the last of the newest VERY_FEW orders that fit a term: small for a rare one."""
-    newest = select(orders.c.id).where(term.seek).order_by(orders.c.id.desc())
-    return int(connection.execute(newest.limit(1).offset(VERY_FEW)).scalar() or 0)
+def _reach(connection: Connection, terms: Sequence[Term]) -> dict[str, int]:
+    """Return name → the row id of the last of the newest VERY_FEW orders that fit a term: small for a rare one."""
+    newest = [select(orders.c.id).where(term.seek).order_by(orders.c.id.desc()) for term in terms]
+    found = connection.execute(select(*(one.limit(1).offset(VERY_FEW).scalar_subquery() for one in newest))).one()
+    return {term.name: int(last or 0) for term, last in zip(terms, found, strict=True)}
 
 
 def _conditions(chosen: OrderFilter, guided: Guide, before: int | None) -> list[ColumnElement[bool]]:

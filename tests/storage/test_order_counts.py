@@ -40,7 +40,7 @@ def test_what_was_counted_to_choose_the_index_is_not_counted_again(database: IME
     asked: list[str] = []
     event.listen(database.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
     assert order_counts.counted(database, OrderFilter(q=NUMBER[:5])) == Count(30, is_all=True)
-    assert len([statement for statement in asked if "count(" in statement]) == 2  # as an IMEI and as an order id
+    assert sum(statement.count("count(*)") for statement in asked) == 2  # as an IMEI and as an order id
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_common_value_of_one_index_is_counted_once_for_the_page_and_its_count(
         asked.clear()
         monkeypatch.setattr(order_counts, "INDEX_ONLY", most * SLOWER[database.dialect])
         assert order_counts.counted(database, chosen) == found
-        assert len([statement for statement in asked if "count(" in statement]) == counts
+        assert sum(statement.count("count(*)") for statement in asked) == counts
 
 
 def test_the_newest_orders_are_counted_and_only_an_index_is_read(
