@@ -29,7 +29,6 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Insert,
-    Select,
     Table,
     bindparam,
     case,
@@ -59,10 +58,18 @@ LOOK, STATISTICS = 5.0, 3600.0
 #: What the results of a batch are summed up by.
 FINDINGS = ("carrier", "simlock", "fmi", "blacklist")
 
-#: Made once: the status bar of every page asks them.
-OUTCOMES, STATES = (
-    select(by, word, func.count()).where(by.in_(bindparam("ids", expanding=True))).group_by(by, word)
-    for by, word in ((items.c.batch_id, items.c.outcome), (chunks.c.batch_id, chunks.c.state))
+#: How many IMEIs (false) and chunks (true) of some batches have each word. Made once: the status bar of every page
+#: asks for them.
+WORDS = union_all(
+    *(
+        select(literal_column(kind), by, word, func.count())
+        .where(by.in_(bindparam("ids", expanding=True)))
+        .group_by(by, word)
+        for kind, by, word in (
+            ("false", items.c.batch_id, items.c.outcome),
+            ("true", chunks.c.batch_id, chunks.c.state),
+        )
+    )
 )
 
 #: In the order of the fields of OrderSums.
@@ -132,10 +139,11 @@ def _sums_of(table: Table, count: ColumnElement[Any], amount: ColumnElement[Any]
 def counts(connection: Connection, rows: Sequence[Any]) -> dict[int, Counts]:
     """Return, for rows of batches: id → (outcome → IMEIs, chunk state → chunks)."""
     stale = [row.id for row in rows if row.tally_revision != row.revision]
-    outcomes = _grouped(connection, OUTCOMES, stale)
-    states = _grouped(connection, STATES, stale)
+    counted: dict[int, Counts] = {batch_id: ({}, {}) for batch_id in stale}
+    for is_chunks, batch_id, word, count in connection.execute(WORDS, {"ids": stale}).all() if stale else ():
+        counted[batch_id][is_chunks][word] = count
     known: dict[int, Counts] = {row.id: json.loads(row.tally)[:2] for row in rows if row.tally_revision == row.revision}
-    return known | {batch_id: (outcomes.get(batch_id, {}), states.get(batch_id, {})) for batch_id in stale}
+    return known | counted
 
 
 def findings(connection: Connection, batch_id: int) -> Findings:
@@ -159,13 +167,6 @@ def _count_findings(connection: Connection, batch_id: int) -> Findings:
 
 def _completed() -> ColumnElement[bool]:
     return func.coalesce(orders.c.status, "") == OrderStatus.COMPLETED  # so that SQLite takes the batch's index
-
-
-def _grouped(connection: Connection, query: Select[Any], ids: Sequence[int]) -> dict[int, dict[str, int]]:
-    found: dict[int, dict[str, int]] = {}
-    for batch_id, name, count in connection.execute(query, {"ids": ids}).all() if ids else ():
-        found.setdefault(batch_id, {})[name] = count
-    return found
 
 
 # Moving the marks on
