@@ -110,8 +110,7 @@ class AccountBalance:
         """Return the newest balance of one account that is on disk, inside a transaction."""
         known = json.loads(read_setting(connection, setting_of(ACCOUNT, account)) or "{}")
         credits, text, at = known.get("credits"), str(known.get("text", "")), float(known.get("at", 0))
-        reading = balance_store.newest_reading(connection, account)
-        called = balance_store.newest_call(connection, account)
+        reading, called = balance_store.newest_reading_and_call(connection, account)
         if reading is not None and _unix(reading.read_at) > at:
             credits, text, at = reading.credits, "", _unix(reading.read_at)
         trusted = credits is not None and is_young(at, self._requests.clock(), BALANCE_TRUSTED)

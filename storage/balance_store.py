@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, literal, or_, select, true
 
 from database import utc_now
 from orders import OrderStatus
@@ -132,12 +132,23 @@ def newest_reading(connection: Connection, account: str = MAIN_ACCOUNT) -> Readi
     return _reading(connection.execute(query).first())
 
 
-def newest_call(connection: Connection, account: str = MAIN_ACCOUNT) -> datetime | None:
-    """Return when the last of the newest calls of an account ended, or began where it has not ended (UTC).
+def newest_reading_and_call(
+    connection: Connection, account: str = MAIN_ACCOUNT
+) -> tuple[Reading | None, datetime | None]:
+    """Return the newest reading of an account, and when the last of its newest calls ended (UTC).
 
-    None before the first.
+    None before the first; a call that has not ended counts by when it began. One statement, because every page asks.
     """
-    return connection.execute(_newest_call(), {"of": account}).scalar()
+    *reading, called = connection.execute(_newest_reading_and_call(), {"of": account}).one()
+    return (None if reading[0] is None else Reading(*reading)), called
+
+
+@cache
+def _newest_reading_and_call() -> Select[Any]:
+    own = select(balance_readings).where(balance_readings.c.account == bindparam("of"))
+    newest = own.order_by(balance_readings.c.id.desc()).limit(1).subquery()
+    found = select(literal(1).label("one")).subquery().outerjoin(newest, true())
+    return select(newest, _newest_call().scalar_subquery()).select_from(found)
 
 
 @cache

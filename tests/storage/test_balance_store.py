@@ -26,10 +26,12 @@ def test_the_reading_of_a_call_is_the_newest_from_before_it_began(database: IMEI
     before = reading(database, 99.0)
     chunk = call(database, imeis(2))
     after = reading(database, 98.8)
+    began = datetime.fromisoformat(str(one(database, "SELECT sent_at FROM attempts")))
     with database.read() as connection:
         assert balance_store.reading_before(connection, chunk.attempt_id) == before
         assert balance_store.reading_after(connection, chunk.attempt_id) == after
         assert balance_store.newest_reading(connection) == after
+        assert balance_store.newest_reading_and_call(connection) == (after, began)
 
 
 def test_a_reading_says_which_calls_and_orders_are_older(database: IMEIDatabase) -> None:
@@ -49,6 +51,8 @@ def test_without_a_reading_from_before_a_call_there_is_none(database: IMEIDataba
     chunk = call(database, imeis(2))
     with database.read() as connection:
         assert balance_store.newest_reading(connection) is None
+        began = datetime.fromisoformat(str(one(database, "SELECT sent_at FROM attempts")))
+        assert balance_store.newest_reading_and_call(connection) == (None, began)
     reading(database, 98.8)
     with database.read() as connection:
         assert balance_store.reading_before(connection, chunk.attempt_id) is None
