@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, DateTime, Engine, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, DateTime, Engine, Row, bindparam, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from engines import (
@@ -32,14 +32,20 @@ from sqlite_file import Copy, rotate
 
 logger = logging.getLogger(__name__)
 
+SUMS = sums().c
 #: Queries of every page, made once: building a statement takes longer than running it.
-COUNT_ORDERS = select(func.coalesce(func.sum(sums().c.orders), 0))
+BY_VERDICT = select(SUMS.verdict, func.total(SUMS.orders)).group_by(SUMS.verdict)
 SETTING = select(stored_settings.c.value).where(stored_settings.c.key == bindparam("wanted"))
+#: All settings, without the texts of the few that are long.
+SETTINGS = select(stored_settings.c.key, case((func.length(stored_settings.c.value) <= 2000, stored_settings.c.value)))
+#: The execution option of a connection that holds what was read once in a snapshot that a page shares.
+READ_ONCE = "read_once"
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
 #: The setting that holds why nobody may work with this database any more: it was moved to another place.
 MOVED_AWAY = "moved_away"
 #: The setting that holds the random name of this database.
 INSTALL_ID = "install_id"
+Answer = TypeVar("Answer")
 MIGRATIONS = Path(__file__).with_name("migrations")  #: the names of its scripts begin with their revisions
 
 __all__ = [
@@ -54,6 +60,8 @@ __all__ = [
     "Transaction",
     "UnusableDatabaseError",
     "count_orders",
+    "once",
+    "orders_by_verdict",
     "read_setting",
     "revisions",
     "scripts",
@@ -158,10 +166,13 @@ class IMEIDatabase:
         """Open a connection that every read() of this thread shares meanwhile: one moment for a whole page.
 
         On a server, to begin and end a transaction for each look takes as long as a small query. What is written
-        meanwhile is not seen, so only what reads belongs inside, and nothing that waits.
+        meanwhile is not seen, so only what reads belongs inside, and nothing that waits. What once() reads is read
+        a single time.
         """
         with self.read() as connection:
             before = getattr(self._shared, "connection", None)
+            if before is None:
+                connection.execution_options(**{READ_ONCE: {}})
             self._shared.connection = connection
             try:
                 yield connection
@@ -263,7 +274,7 @@ class IMEIDatabase:
     def get_setting(self, key: str) -> str | None:
         """Return a stored value."""
         with self.read() as connection:
-            return connection.execute(SETTING, {"wanted": key}).scalar()
+            return read_setting(connection, key)
 
     def set_setting(self, key: str, value: str) -> None:
         """Store a value."""
@@ -341,14 +352,47 @@ class Changes:
             self._seen = newest
 
 
+def once(connection: Connection, read: Callable[..., Answer], *given: object) -> Answer:
+    """Return what read(connection, *given) returns, called a single time in a snapshot(): nothing there can change.
+
+    Nobody may change the answer.
+    """
+    known: dict[object, Any] | None = connection.get_execution_options().get(READ_ONCE)
+    if known is None:
+        return read(connection, *given)
+    key = (read, given)
+    if key not in known:
+        known[key] = read(connection, *given)
+    found: Answer = known[key]
+    return found
+
+
 def count_orders(connection: Connection) -> int:
     """Return the number of orders, inside a transaction."""
-    return int(connection.execute(COUNT_ORDERS).scalar_one())
+    return sum(orders_by_verdict(connection).values())
+
+
+def orders_by_verdict(connection: Connection) -> dict[str, int]:
+    """Return verdict, "" for none → orders, inside a transaction."""
+    return once(connection, _orders_by_verdict)
+
+
+def _orders_by_verdict(connection: Connection) -> dict[str, int]:
+    return {verdict: int(count) for verdict, count in connection.execute(BY_VERDICT).all()}
 
 
 def read_setting(connection: Connection, key: str) -> str | None:
-    """Return a stored value, inside a transaction."""
+    """Return a stored value, inside a transaction. In a snapshot(), all are read with the first."""
+    if READ_ONCE in connection.get_execution_options():
+        known = once(connection, _read_settings)
+        if key not in known or known[key] is not None:
+            return known.get(key)
     return connection.execute(SETTING, {"wanted": key}).scalar()
+
+
+def _read_settings(connection: Connection) -> dict[str, str | None]:
+    """Return key → value of all settings; None for a long one."""
+    return {row[0]: row[1] for row in connection.execute(SETTINGS).all()}
 
 
 def write_setting(connection: Connection, key: str, value: str) -> None:

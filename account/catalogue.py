@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from account.answerer import ACCOUNT
 from account.requests import ProviderRequests, is_young, require_answer
-from database import Transaction, read_setting
+from database import Transaction, once, read_setting
 from orders import Balance, Catalogue, RequestKind
 from settings import MAIN_ACCOUNT
 from storage import account_store, balance_store
@@ -59,6 +59,10 @@ class ServiceCatalog:
 
     def stored(self) -> Catalogue:
         """Return the list that is on disk, without asking."""
+        with self._requests.database.snapshot() as connection:
+            return once(connection, self._read)
+
+    def _read(self, _: Transaction) -> Catalogue:
         services, refreshed_at = self._requests.database.get_services()
         stale = not is_young(refreshed_at, self._requests.clock(), MAX_AGE)
         return Catalogue(tuple(services), refreshed_at, stale, self._requests.failure(RequestKind.SERVICES))
@@ -94,6 +98,9 @@ class AccountBalance:
 
     def read(self, connection: Transaction) -> Balance:
         """Return what stored() returns, inside a transaction."""
+        return once(connection, self._read)
+
+    def _read(self, connection: Transaction) -> Balance:
         found = [self.read_of(connection, account) for account in _senders(connection)]
         if len(found) == 1:
             return found[0]

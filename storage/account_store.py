@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
 
 from amounts import exceeds, money
-from database import IMEIDatabase, Transaction
+from database import IMEIDatabase, Transaction, once
 from orders import BatchState, ChunkState
 from schema import account_prices, batches, chunks, provider_accounts
 from settings import MAIN_ACCOUNT
@@ -98,7 +98,11 @@ def register(database: IMEIDatabase, absences: Mapping[str, str]) -> None:
 
 def accounts(connection: Connection) -> list[AccountState]:
     """Return all accounts, the main one first; none where there was never a second one."""
-    return [_account(row) for row in connection.execute(ACCOUNTS)]
+    return list(once(connection, _accounts))
+
+
+def _accounts(connection: Connection) -> tuple[AccountState, ...]:
+    return tuple(_account(row) for row in connection.execute(ACCOUNTS))
 
 
 def names_to_ask(connection: Connection) -> list[str]:

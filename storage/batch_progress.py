@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
+from database import once
 from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome, Progress
 from schema import batches, orders, withheld_results
 from storage.kept_sums import OrderSums, counts, order_sums
@@ -16,12 +17,21 @@ def progress_of(connection: Connection, batch_id: int) -> Progress:
 
 
 def read_progresses(connection: Connection, query: Select[Any]) -> list[Progress]:
-    """Return the batches that a SELECT of batches gives, each with its counts."""
+    """Return the batches that a SELECT of batches gives, each with its counts; in a snapshot() each is counted once."""
     rows = connection.execute(query).all()
-    counted = counts(connection, rows)
-    summed = order_sums(connection, [row.id for row in rows])
-    withheld = withheld_counts(connection) if any(sums.pending for sums in summed.values()) else {}
-    return [_progress(row, *counted[row.id], summed[row.id], withheld.get(row.id, 0)) for row in rows]
+    known = once(connection, _none_counted)
+    new = [row for row in rows if row.id not in known]
+    counted = counts(connection, new)
+    summed = order_sums(connection, [row.id for row in new])
+    withheld = once(connection, withheld_counts) if any(sums.pending for sums in summed.values()) else {}
+    for row in new:
+        known[row.id] = _progress(row, *counted[row.id], summed[row.id], withheld.get(row.id, 0))
+    return [known[row.id] for row in rows]
+
+
+def _none_counted(_: Connection) -> dict[int, Progress]:
+    """Return where a snapshot keeps the batches that were counted in it."""
+    return {}
 
 
 def withheld_counts(connection: Connection) -> dict[int, int]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, exists, func, or_, select
 
-from database import IMEIDatabase, utc_now
+from database import IMEIDatabase, once, utc_now
 from grading import VerdictCounts
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
 from schema import IS_LISTED, MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, sql, status_changes, sums
@@ -48,9 +48,13 @@ def under_way_and_recent(connection: Connection, limit: int) -> tuple[list[Progr
 
     Under way are unfinished batches and, of the newest, those that are not settled.
     """
-    found = read_progresses(connection, _under_way_and_recent(limit))
+    found = once(connection, _read_under_way_and_recent, limit)
     recent = [batch for batch in reversed(found) if batch.source != "scan"]
     return [batch for batch in found if not batch.is_settled], recent[:limit]
+
+
+def _read_under_way_and_recent(connection: Connection, limit: int) -> list[Progress]:
+    return read_progresses(connection, _under_way_and_recent(limit))
 
 
 @cache  # for the header of every page

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, case, func, select
 
-from database import IMEIDatabase
+from database import IMEIDatabase, count_orders
 from grading import PENDING
 from schema import orders, slowness, sums
 from storage.order_filters import (
@@ -71,6 +71,8 @@ def guided_count(connection: Connection, chosen: OrderFilter, guided: Guide) -> 
 
 def _summed(connection: Connection, chosen: OrderFilter) -> int:
     """Return the number of orders of a filter of SUMMED terms, from the sums that are kept."""
+    if not chosen.arguments():
+        return count_orders(connection)
     added = sums().c
     wanted = ((added.status, chosen.status), (added.verdict, chosen.verdict), (added.batch_id, chosen.batch))
     terms = [column == value for column, value in wanted if value not in ("", None)]

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from database import IMEIDatabase, utc_now
+from database import IMEIDatabase, orders_by_verdict, utc_now
 from grading import NO_VERDICTS, VerdictCounts
 from orders import OrderStatus, Outcome, Progress
 from schema import IS_LISTED, MILLIONTH, attempts, batch_tags, batches, each_of, items, orders, services, sums
@@ -118,13 +118,13 @@ def filter_values(database: IMEIDatabase) -> dict[str, dict[str, int]]:
         counted = order_wordings.suggestions(connection)
         found = {name: dict(counted[name]) for name in order_wordings.NAMES}
         found |= {name: order_wordings.finding_counts(name, counted[name]) for name in order_wordings.FINDINGS}
-        return found | {"verdict": counts_of(_order_counts(connection, "verdict")).by_word()}
+        return found | {"verdict": counts_of(orders_by_verdict(connection)).by_word()}
 
 
 def verdicts(database: IMEIDatabase) -> VerdictCounts:
     """Return all orders by verdict."""
     with database.read() as connection:
-        return counts_of(_order_counts(connection, "verdict"))
+        return counts_of(orders_by_verdict(connection))
 
 
 def _commonest(counted: Counter[str], most: int) -> list[tuple[str, int]]:

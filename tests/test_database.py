@@ -16,8 +16,12 @@ from database import (
     DatabaseReplacedError,
     DatabaseUnavailableError,
     IMEIDatabase,
+    Transaction,
     UnusableDatabaseError,
+    once,
+    read_setting,
     why_unusable,
+    write_setting,
 )
 from engines import SAFE_WAL_VERSION
 from orders import ServiceInfo
@@ -59,6 +63,40 @@ def test_a_snapshot_belongs_to_one_thread_and_ends_with_an_exception(database: I
         raise ZeroDivisionError
     assert found == [1]
     assert database.count_orders() == 1
+
+
+def test_settings_of_a_snapshot_are_read_once_and_a_transaction_that_writes_reads_anew(database: IMEIDatabase) -> None:
+    long = "x" * 100_000
+    database.set_setting("short", "1")
+    database.set_setting("long", long)
+    statements: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *caught: statements.append(caught[2]))
+    with database.snapshot():
+        for _ in range(3):
+            found = [database.get_setting(key) for key in ("short", "missing")]
+        assert (found, sum("FROM settings" in one for one in statements)) == (["1", None], 1)
+        assert database.get_setting("long") == long
+        with database.write() as connection:
+            write_setting(connection, "short", "2")
+            assert read_setting(connection, "short") == "2"
+        assert database.get_setting("short") == "1"
+    assert database.get_setting("short") == "2"
+
+
+def test_what_is_read_once_in_a_snapshot_is_read_anew_in_the_next_and_for_each_argument(database: IMEIDatabase) -> None:
+    calls: list[int] = []
+
+    def read(_: Transaction, number: int) -> int:
+        calls.append(number)
+        return 10 * number
+
+    with database.snapshot() as connection:
+        assert [once(connection, read, number) for number in (1, 2, 1)] == [10, 20, 10]
+    with database.snapshot() as connection:
+        assert once(connection, read, 1) == 10
+    with database.read() as connection:
+        assert once(connection, read, 1) == once(connection, read, 1) == 10
+    assert calls == [1, 2, 1, 1, 1]
 
 
 def test_orders_are_found_by_imei_newest_first(database: IMEIDatabase) -> None:

@@ -31,7 +31,7 @@ from web.automation_form import (
     stored_text,
     typed_as,
 )
-from web.context import PAGE, row_of_form
+from web.context import PAGE, at_one_moment, row_of_form
 from web.downloads import csv_download, dated
 from web.filters import asked, read_filter
 from web.format import money, plural
@@ -66,6 +66,7 @@ class ListedAutomation:
 
 @blueprint.get("")
 @allow(Role.VIEWER)
+@at_one_moment
 def listing() -> str:
     """Show all automations: what each does, what it spent today and its last run."""
     with backend().database.read() as connection:
@@ -236,6 +237,7 @@ def run(automation_id: int) -> ResponseReturnValue:
 
 @blueprint.get("/runs/<int:run_id>")
 @allow(Role.VIEWER)
+@at_one_moment
 def changes(run_id: int) -> str:
     """Show what changed since the last check of the phones of a re-check."""
     found = _run_or_404(run_id)

@@ -10,7 +10,7 @@ from spreadsheets import OutColumn, export_name
 from storage import order_filters, order_reports
 from storage.kept_sums import FINDINGS
 from web.access import allow
-from web.context import batch_or_404
+from web.context import at_one_moment, batch_or_404
 from web.downloads import csv_download, row_mappings
 
 blueprint = Blueprint("batch_reports", __name__)
@@ -24,6 +24,7 @@ FINDING_COLUMNS = (
 
 @blueprint.get("/batches/<int:batch_id>/findings")
 @allow(Role.VIEWER)
+@at_one_moment
 def findings(batch_id: int) -> ResponseReturnValue:
     """Show the results of a batch by value."""
     batch = batch_or_404(batch_id)

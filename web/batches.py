@@ -26,8 +26,14 @@ from storage.tag_store import tag_words, tags_of_batches
 from web.access import allow, describe
 from web.batch_fields import LONGEST_NAME, names_from
 from web.batch_moves import pause_batch, resume_at, stop_batch
-from web.context import PAGE, batch_or_404, row_number
-from web.downloads import columns_asked, file_download, is_workbook, named_by_columns, sheet_download
+from web.context import PAGE, at_one_moment, batch_or_404, row_number
+from web.downloads import (
+    columns_asked,
+    file_download,
+    is_workbook,
+    named_by_columns,
+    sheet_download,
+)
 from web.filters import SHOWN, suggested_tags
 from web.format import plural
 from web.order_columns import OrderTable, headings, shown_columns
@@ -45,6 +51,7 @@ NOT_RUNNING, NOT_PAUSED = "The batch was not running.", "The batch was not pause
 
 @blueprint.get("")
 @allow(Role.VIEWER)
+@at_one_moment
 def listing() -> ResponseReturnValue:
     """Show the newest batches: with the words of ?q= in name, customer or note, by ?person=, ?tag= and ?customer=."""
     before, database = request.args.get("before", type=row_number), backend().database
@@ -68,6 +75,7 @@ def listing() -> ResponseReturnValue:
 
 @blueprint.get("/<int:batch_id>")
 @allow(Role.VIEWER)
+@at_one_moment
 def live(batch_id: int) -> ResponseReturnValue:
     """Show one batch: its progress, and its results of ?verdict=, worst first or with ?sort=newest."""
     progress = batch_or_404(batch_id)
@@ -95,6 +103,7 @@ def events(batch_id: int) -> Response:
 
 @blueprint.get("/<int:batch_id>/progress.json")
 @allow(Role.VIEWER)
+@at_one_moment
 def progress(batch_id: int) -> Response:
     """Return the progress of a batch as JSON, for a page without a stream."""
     return jsonify(whole_snapshot(backend().database, batch_or_404(batch_id)))

@@ -140,7 +140,7 @@ def status_report(backend: Backend) -> dict[str, Any]:
     if backend.order_count() is None:
         unknown = {"provider": "unknown", "database": "failed", "runner": "unknown"}
         return unknown | {"running": [], "running_words": ""}
-    with backend.database.read() as connection:
+    with backend.database.snapshot() as connection:
         state, balance = read_state(connection), backend.account.read(connection)
         running, _ = batch_queries.under_way_and_recent(connection, RECENT)
         is_alive = is_led(backend.database, connection, backend.settings.data_dir)

@@ -1,5 +1,9 @@
 """What views share about URLs: row numbers, the length of a page, and the batch or order that a URL names."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar, cast
+
 from flask import abort, request
 from werkzeug.routing import IntegerConverter, Map
 
@@ -8,6 +12,7 @@ from orders import Progress
 from storage import batch_queries, order_queries
 from storage.rows import Order
 
+View = TypeVar("View", bound=Callable[..., object])
 #: Orders on one page of a list.
 PAGE = 50
 #: Higher than any row number; SQLite cannot compare much higher ones.
@@ -21,6 +26,17 @@ class RowNumbers(IntegerConverter):
 
     def __init__(self, url_map: Map) -> None:
         super().__init__(url_map, max=BEYOND_ROWS - 1)
+
+
+def at_one_moment(view: View) -> View:
+    """Let a page read everything at one moment, and once. For a view that only reads and waits for nothing."""
+
+    @wraps(view)
+    def looking(*args: object, **given: object) -> object:
+        with backend().database.snapshot():
+            return view(*args, **given)
+
+    return cast(View, looking)
 
 
 def row_number(text: str) -> int:

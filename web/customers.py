@@ -15,7 +15,7 @@ from storage.order_queries import ListedBatches
 from submission import service_objection
 from web.access import allow, describe
 from web.batch_fields import one_line
-from web.context import row_number
+from web.context import at_one_moment, row_number
 from web.customers_seen import seen_batches
 from web.downloads import csv_download
 from web.format import plural
@@ -36,6 +36,7 @@ SEEN_COLUMNS = (
 
 @blueprint.get("/customers")
 @allow(Role.VIEWER)
+@at_one_moment
 def listing() -> str:
     """Show the customers; those with the newest batches first."""
     known, place = customer_store.known_customers(backend().database), request.args.get("after", 0, type=row_number)

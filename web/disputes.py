@@ -16,7 +16,7 @@ from storage.disputable import FOUND, Disputable
 from storage.dispute_store import COMES_FROM, LONGEST_NOTE, Refund, Step
 from storage.rows import Dispute
 from web.access import allow, current_actor, describe
-from web.context import PAGE, batch_of_url, order_or_404, row_number
+from web.context import PAGE, at_one_moment, batch_of_url, order_or_404, row_number
 from web.downloads import dated, report_file
 from web.redirects import go_to, refuse
 from web.refund_list import read_day, read_dollars
@@ -67,6 +67,7 @@ DISPUTE_COLUMNS = (
 
 @blueprint.get("/disputes")
 @allow(Role.VIEWER)
+@at_one_moment
 def listing() -> ResponseReturnValue:
     """Show disputes of ?state= and ?kind=; without a state, what can be disputed."""
     state, sums = _state(), dispute_queries.sums(backend().database)
@@ -197,6 +198,7 @@ def take_steps() -> ResponseReturnValue:
 
 @blueprint.get("/disputes/<int:dispute_id>")
 @allow(Role.VIEWER)
+@at_one_moment
 def show(dispute_id: int) -> ResponseReturnValue:
     """Show one dispute with its history."""
     dispute = _dispute_or_404(dispute_id)

@@ -27,7 +27,7 @@ from storage.order_pages import Listed, Sort
 from storage.rows import Order
 from submission import leader_alive, service_objection
 from web.access import allow, describe
-from web.context import PAGE, order_or_404
+from web.context import PAGE, at_one_moment, order_or_404
 from web.customers_seen import also_seen
 from web.downloads import (
     columns_asked,
@@ -53,12 +53,11 @@ NOTHING = Listed([], Count(0, is_all=True), Sort.NEWEST, frozenset())
 
 @blueprint.get("/history")
 @allow(Role.VIEWER)
+@at_one_moment
 def history() -> ResponseReturnValue:
     """Show the orders that match the filter, newest first or in the order of ?sort=."""
-    wanted, before = asked(selectable=True), request.args.get("before", "")
-    with backend().database.snapshot():
-        page = _history_page(wanted, before)
-    return page, 400 if wanted.objections else 200
+    wanted = asked(selectable=True)
+    return _history_page(wanted, request.args.get("before", "")), 400 if wanted.objections else 200
 
 
 def _history_page(wanted: Asked, before: str) -> str:

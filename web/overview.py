@@ -34,6 +34,7 @@ from storage.result_store import withheld_orders
 from submission import OtherAccountError, account_objection, adopt_database, may_adopt, metrics
 from web.access import allow, describe
 from web.checks import RECENT, health_report, needed_actions
+from web.context import at_one_moment
 from web.format import CHART_HEIGHT, CHART_WIDTH, bars, money, number
 from web.redirects import go_to, refuse
 from web.service_experience import SORTS, sorted_services
@@ -183,6 +184,7 @@ def backup() -> ResponseReturnValue:
 
 @blueprint.get("/status")
 @allow(Role.VIEWER)
+@at_one_moment
 def status() -> ResponseReturnValue:
     """Show the state of provider, runner, queue and disk, the versions, and what needs action."""
     disk = shutil.disk_usage(backend().settings.data_dir)

@@ -18,7 +18,7 @@ from storage import order_queries, order_reports, result_count_store
 from storage.customer_store import customer_names
 from storage.result_count_store import Chosen
 from web.access import allow
-from web.context import batch_of_url
+from web.context import at_one_moment, batch_of_url
 from web.downloads import file_download
 from web.periods import Period, asked_period, neighbours
 from web.pivot_table import LABELS, TOTAL, Layout, Most, PivotColumn, PivotLine, PivotTable, lay_out
@@ -53,13 +53,9 @@ class AskedTable:
 
 @blueprint.get("/reports/pivot")
 @allow(Role.VIEWER)
+@at_one_moment
 def page() -> ResponseReturnValue:
     """Show how many results say what."""
-    with backend().database.snapshot():
-        return _page()
-
-
-def _page() -> str:
     months = order_reports.months(backend().database)
     asked = _asked(months)
     table = _table(asked, ON_PAGE)

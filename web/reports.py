@@ -17,6 +17,7 @@ from storage import order_filters, order_reports
 from storage.order_queries import Day
 from storage.order_reports import Spend, Totals, added
 from web.access import allow
+from web.context import at_one_moment
 from web.downloads import file_download, row_mappings
 from web.format import CHART_WIDTH, bars, money, number, percent
 from web.periods import Period, asked_period, month_of, neighbours, period_before
@@ -79,6 +80,7 @@ class Overview:
 
 @blueprint.get("/reports")
 @allow(Role.VIEWER)
+@at_one_moment
 def spend() -> ResponseReturnValue:
     """Show the spend by day, month, service, batch, customer or person."""
     database, by = backend().database, _by()
@@ -112,6 +114,7 @@ def spend() -> ResponseReturnValue:
 
 @blueprint.get("/reports/print")
 @allow(Role.VIEWER)
+@at_one_moment
 def printed() -> ResponseReturnValue:
     """Show a report of a period for printing: figures, a chart, and the largest of each kind."""
     database = backend().database

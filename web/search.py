@@ -18,6 +18,7 @@ from storage.rows import Order
 from storage.tag_store import tag_words
 from web.access import allow
 from web.batch_fields import LONGEST_NAME, one_line
+from web.context import at_one_moment
 from web.filter_chips import Chip, chips
 from web.service_search import find_services
 
@@ -67,6 +68,7 @@ class Matches:
 
 @blueprint.get("/search")
 @allow(Role.VIEWER)
+@at_one_moment
 def show() -> ResponseReturnValue:
     """Show what matches ?q=, in groups; redirect to it where it is one thing."""
     text = one_line(request.args.get("q", ""), LONGEST_NAME)

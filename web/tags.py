@@ -10,7 +10,7 @@ from people import Role
 from storage import tag_store
 from web.access import allow, describe
 from web.batch_fields import one_line
-from web.context import batch_or_404, order_or_404, row_number
+from web.context import at_one_moment, batch_or_404, order_or_404, row_number
 from web.filters import asked
 from web.format import plural
 from web.redirects import go_to
@@ -26,6 +26,7 @@ NO_TAG = "Enter a tag: a short word, or several with commas between them."
 
 @blueprint.get("/tags")
 @allow(Role.VIEWER)
+@at_one_moment
 def listing() -> str:
     """Show every tag with the number of its batches and orders."""
     with backend().database.read() as connection:

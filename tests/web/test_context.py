@@ -1,8 +1,12 @@
-"""What views share about URLs: numbers that no row can have, and batches that are not there."""
+"""What views share: numbers that no row can have, batches that are not there, and pages that read each thing once."""
 
 import pytest
+from flask import Flask
 from simulated_provider import imeis
-from web_client import Browser
+from sqlalchemy import Engine, event
+from web_client import Browser, answer_chunks
+
+from database import IMEIDatabase
 
 
 @pytest.mark.parametrize("action", ["pause", "resume", "cancel", "doubt/ask", "doubt/not-placed", "doubt/placed"])
@@ -17,3 +21,40 @@ def test_numbers_that_no_row_can_have_lead_nowhere(browser: Browser) -> None:
     assert browser.get(f"/batches?before={huge}").status_code == 200
     batch_id = browser.start(imeis(1))
     assert browser.post(f"/batches/{batch_id}/doubt/placed", {"item_id": huge, "order_id": "1"}).status_code == 400
+
+
+#: Statements of each page with a batch under way, when nothing is remembered. A page pays for each of them.
+STATEMENTS = {
+    "/history": 17,
+    "/history?carrier=Verizon": 18,
+    "/batches": 12,
+    "/batches/1": 19,
+    "/status": 18,
+    "/reports": 16,
+    "/reports/disputes": 14,
+    "/tags": 9,
+    "/help": 8,
+}
+
+
+def test_a_page_reads_once_what_it_needs(browser: Browser, app: Flask, database: IMEIDatabase) -> None:
+    browser.start(imeis(120))
+    answer_chunks(database)
+    assert {path: _statements(browser, app, path) for path in STATEMENTS} == STATEMENTS
+
+
+def _statements(browser: Browser, app: Flask, path: str) -> int:
+    """Return how many statements a page runs when nothing is remembered."""
+    caught: list[str] = []
+
+    def catch(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if not statement.startswith("BEGIN"):
+            caught.append(statement)
+
+    app.extensions["backend"].forget()
+    event.listen(Engine, "before_cursor_execute", catch)
+    try:
+        assert browser.get(path).status_code == 200
+    finally:
+        event.remove(Engine, "before_cursor_execute", catch)
+    return len(caught)
