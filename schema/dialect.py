@@ -50,8 +50,9 @@ JSON_LIST = re.compile(r"\bjson_list\(([\w.]+)\)")
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 #: Rows that one INSERT takes at most: SQLite compiles each bound value, PostgreSQL begins and plans each statement.
 ROWS_AT_ONCE = {SQLITE: 200, POSTGRESQL: 2000}
-#: How many times as long as SQLite each database reads an entry of an index, or a row.
+#: How many times as long as SQLite each database reads an entry of an index, and a row.
 SLOWER = {SQLITE: 1, POSTGRESQL: 4}
+SLOWER_ROWS = {SQLITE: 1, POSTGRESQL: 8}
 #: INSERT … ON CONFLICT, as both databases write it.
 upsert = postgresql.insert
 #: How each database keeps the last id of a table.
@@ -208,9 +209,9 @@ def skip_ids(connection: Connection, table: Table, last: int) -> None:
         connection.execute(text(statement.format(table.name)), {"last": last} if ":last" in statement else {})
 
 
-def slowness(connection: Connection) -> int:
+def slowness(connection: Connection, of_rows: bool = False) -> int:
     """Return how many times as long as SQLite a database reads an entry of an index, or a row."""
-    return SLOWER[connection.dialect.name]
+    return (SLOWER_ROWS if of_rows else SLOWER)[connection.dialect.name]
 
 
 class WordList(TypeDecorator[list[str]]):

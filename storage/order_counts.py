@@ -25,7 +25,7 @@ from storage.order_filters import (
 )
 
 #: For the count of a page: entries of one index that are counted, and looks into indexes for several terms. Where a
-#: database is slower, both are as many times smaller.
+#: database is slower, both are so many times smaller.
 INDEX_ONLY, LOOKED_AT = 200_000, 20_000
 #: What schema.sums() adds up by: a filter of these terms alone is counted exactly, however many orders fit.
 SUMMED = frozenset({"status", "verdict", "batch", "since", "until"})
@@ -86,8 +86,9 @@ def _summed(connection: Connection, chosen: OrderFilter) -> int:
 def _counted_among(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
     """Count what fits among the newest orders that fit the leading term, or among the newest where no term leads."""
     looks = sum(term.looks for term in terms_of(chosen, guided.meanings) if term.name != guided.name)
-    most = INDEX_ONLY if guided.name == REJECTED else LOOKED_AT // max(looks, 1)
-    most //= slowness(connection)
+    by_index = guided.name == REJECTED
+    most = INDEX_ONLY if by_index else LOOKED_AT // max(looks, 1)
+    most //= slowness(connection, of_rows=not by_index)
     seek, tests = led_by(chosen, guided, None)
     fits = case((and_(*tests), 1)).label("fits")
     newest = [] if guided.sorts else order_of(chosen, guided)

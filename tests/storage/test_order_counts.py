@@ -8,7 +8,7 @@ from sqlalchemy import event
 
 from database import IMEIDatabase
 from schema import orders
-from schema.dialect import SLOWER
+from schema.dialect import SLOWER, SLOWER_ROWS
 from storage import order_counts, order_filters
 from storage.order_counts import Count
 from storage.order_filters import Guide, OrderFilter
@@ -20,14 +20,14 @@ def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(
     rows = [{"imei": NUMBER, "carrier": "BA"[n % 4 > 0], "fmi": ("ON", "OFF")[n % 2]} for n in range(400)]
     with database.write() as connection:
         connection.execute(orders.insert(), rows)
-    slower = SLOWER[database.dialect]
+    slower, slower_rows = SLOWER[database.dialect], SLOWER_ROWS[database.dialect]
     assert order_counts.counted(database, OrderFilter()) == Count(400, is_all=True)
     assert order_counts.counted(database, OrderFilter(carrier="A", fmi="ON")) == Count(100, is_all=True)
     monkeypatch.setattr(order_counts, "INDEX_ONLY", 250 * slower)
     assert order_counts.counted(database, OrderFilter(carrier="A")) == Count(250, is_all=False)
-    monkeypatch.setattr(order_counts, "LOOKED_AT", 99 * slower)
+    monkeypatch.setattr(order_counts, "LOOKED_AT", 99 * slower_rows)
     assert order_counts.counted(database, OrderFilter(carrier="B", fmi="OFF")) == Count(0, is_all=False)
-    monkeypatch.setattr(order_counts, "LOOKED_AT", 199 * slower)  # each order is looked up in two indexes
+    monkeypatch.setattr(order_counts, "LOOKED_AT", 199 * slower_rows)  # each order is looked up in two indexes
     with database.read() as connection:  # as where many orders fit every term
         chosen = OrderFilter(carrier="A", fmi="ON")
         found = order_counts.guided_count(connection, chosen, Guide())
