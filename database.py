@@ -34,10 +34,12 @@ logger = logging.getLogger(__name__)
 
 SUMS = sums().c
 #: Queries of every page, made once: building a statement takes longer than running it.
-BY_VERDICT = select(SUMS.verdict, func.total(SUMS.orders)).group_by(SUMS.verdict)
+BY_VERDICT = select(SUMS.verdict, func.total(SUMS.orders)).group_by(SUMS.verdict).execution_options(prepared=True)
 SETTING = select(stored_settings.c.value).where(stored_settings.c.key == bindparam("wanted"))
 #: All settings, without the texts of the few that are long.
-SETTINGS = select(stored_settings.c.key, case((func.length(stored_settings.c.value) <= 2000, stored_settings.c.value)))
+SETTINGS = select(
+    stored_settings.c.key, case((func.length(stored_settings.c.value) <= 2000, stored_settings.c.value))
+).execution_options(prepared=True)
 #: The execution option of a connection that holds what was read once in a snapshot that a page shares.
 READ_ONCE = "read_once"
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)

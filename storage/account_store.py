@@ -18,7 +18,7 @@ from settings import MAIN_ACCOUNT
 from storage import batch_states
 
 COLUMNS = provider_accounts.c
-ACCOUNTS = select(provider_accounts).order_by(COLUMNS.place, COLUMNS.name)
+ACCOUNTS = select(provider_accounts).order_by(COLUMNS.place, COLUMNS.name).execution_options(prepared=True)
 #: Whether a batch has a planned chunk of no account, or of one of these.
 FREE_CHUNK = select(chunks.c.id).where(
     chunks.c.batch_id == bindparam("batch"),

@@ -148,7 +148,7 @@ def _newest_reading_and_call() -> Select[Any]:
     own = select(balance_readings).where(balance_readings.c.account == bindparam("of"))
     newest = own.order_by(balance_readings.c.id.desc()).limit(1).subquery()
     found = select(literal(1).label("one")).subquery().outerjoin(newest, true())
-    return select(newest, _newest_call().scalar_subquery()).select_from(found)
+    return select(newest, _newest_call().scalar_subquery()).select_from(found).execution_options(prepared=True)
 
 
 @cache

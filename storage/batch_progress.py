@@ -44,7 +44,8 @@ def _withheld_counts() -> Select[Any, int]:
     """coalesce() keeps SQLite from the indexes of all orders: it looks up the withheld ones, which are few."""
     batch, status = func.coalesce(orders.c.batch_id, 0), func.coalesce(orders.c.status, "")
     held = orders.c.order_id.in_(select(withheld_results.c.order_id))
-    return select(batch, func.count()).where(held, status.not_in(FINAL_STATUSES)).group_by(batch)
+    waiting = select(batch, func.count()).where(held, status.not_in(FINAL_STATUSES)).group_by(batch)
+    return waiting.execution_options(prepared=True)
 
 
 def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], sums: OrderSums, withheld: int) -> Progress:

@@ -60,7 +60,8 @@ def _read_under_way_and_recent(connection: Connection, limit: int) -> list[Progr
 @cache  # for the header of every page
 def _under_way_and_recent(limit: int) -> Select[Any]:
     newest = select(batches.c.id).where(IS_LISTED).order_by(batches.c.id.desc()).limit(limit).scalar_subquery()
-    return select(batches).where(or_(UNFINISHED, batches.c.id.in_(newest))).order_by(batches.c.id)
+    found = select(batches).where(or_(UNFINISHED, batches.c.id.in_(newest))).order_by(batches.c.id)
+    return found.execution_options(prepared=True)
 
 
 def unfinished_batches(connection: Connection) -> list[Progress]:

@@ -15,7 +15,7 @@ TAKE = text(
     " RETURNING e.name"
 )
 RENEW = text(f"UPDATE elections SET expires_at = {NOW} + :seconds WHERE name = :name AND holder = :holder")
-IS_HELD = text(f"SELECT 1 FROM elections WHERE name = :name AND expires_at > {NOW}")
+IS_HELD = text(f"SELECT 1 FROM elections WHERE name = :name AND expires_at > {NOW}").execution_options(prepared=True)
 #: How the names of the rows of workers begin; the others are accounts.
 WORKER = "worker "
 WORKERS = text(f"SELECT count(*) FROM elections WHERE name LIKE '{WORKER}%' AND expires_at > {NOW}")

@@ -153,7 +153,7 @@ def _ordered_services() -> Select[Any]:
     used = stored_words("service_id").subquery()
     of_service = select(orders.c.service_name).where(orders.c.service_id == used.c.word)
     named = of_service.order_by(orders.c.id.desc()).limit(1).scalar_subquery()
-    return select(used.c.word, named).where(used.c.word.is_not(None))
+    return select(used.c.word, named).where(used.c.word.is_not(None)).execution_options(prepared=True)
 
 
 def status_counts(database: IMEIDatabase, batch_id: int) -> dict[str, int]:

@@ -72,13 +72,13 @@ def distinct_words(column: Column[Any]) -> Select[Any]:
     first = select(func.min(column).label("word")).where(column > "").cte(f"stored_{column.name}", recursive=True)
     after = select(func.min(column)).where(column > first.c.word).scalar_subquery()
     words = first.union_all(select(after).where(first.c.word.is_not(None)))
-    return select(words.c.word).limit(MOST_WORDINGS)
+    return select(words.c.word).limit(MOST_WORDINGS).execution_options(prepared=True)
 
 
 @cache
 def _counted_words(names: tuple[str, ...]) -> CompoundSelect[Any]:
     """The name of each indexed column with its different values, each of them with its orders up to COUNTED."""
-    return union_all(*map(_counted_words_of, names))
+    return union_all(*map(_counted_words_of, names)).execution_options(prepared=True)
 
 
 def _counted_words_of(name: str) -> Select[Any]:

@@ -32,7 +32,7 @@ NOTE_MOVES = sql(
 _OPEN = select(func.count()).select_from(orders).where(NOT_FINAL)
 _DATED = select(func.count()).select_from(orders).where(PENDING_BY_DATE)
 _NAMELESS = _OPEN.where(or_(orders.c.order_id.is_(None), orders.c.order_id == ""))
-COUNT_PENDING = select(_DATED.scalar_subquery() - _NAMELESS.scalar_subquery())
+COUNT_PENDING = select(_DATED.scalar_subquery() - _NAMELESS.scalar_subquery()).execution_options(prepared=True)
 
 Values = dict[str, Any]
 Change = Callable[[IMEIOrder, Any], Values]

@@ -196,7 +196,7 @@ def known_tags(connection: Connection, most: int) -> list[Tag]:
 def _known_tags(most: int) -> Select[Any]:
     listed = select(tags).order_by(tags.c.key).limit(most).subquery()
     counts = (_uses(listed.c.key, table) for table in (batch_tags, order_tags))
-    return select(listed.c.word, *counts).order_by(listed.c.key)
+    return select(listed.c.word, *counts).order_by(listed.c.key).execution_options(prepared=True)
 
 
 def _uses(key: ColumnElement[str], table: Table) -> ScalarSelect[int]:

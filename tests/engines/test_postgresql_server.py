@@ -41,6 +41,18 @@ def test_a_reader_keeps_its_snapshot_and_cannot_write(server_database: IMEIDatab
         reader.exec_driver_sql("DELETE FROM settings")
 
 
+def test_only_marked_statements_keep_their_plans(server_database: IMEIDatabase) -> None:
+    """A plan for all values would read a whole table for a rare one."""
+    prepared = text("SELECT statement FROM pg_prepared_statements")
+    for _ in range(10):
+        with server_database.snapshot() as connection:
+            server_database.get_setting("one")
+            connection.execute(text("SELECT 7"))
+    with server_database.read() as connection:
+        kept = connection.execute(prepared).scalars().all()
+    assert ["FROM settings" in statement for statement in kept] == [True]
+
+
 def test_a_hurried_write_gives_up_where_another_one_writes(server_database: IMEIDatabase) -> None:
     with (
         server_database.write(),
