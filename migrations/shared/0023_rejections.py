@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0023"
-down_revision = "0020"
+down_revision = "0022"
 
 WHOLE = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
 NOTE = "INSERT INTO rejections (order_row) VALUES (new.id);"
