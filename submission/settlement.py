@@ -248,6 +248,10 @@ class Settler(Watches):
         if not absent:
             self._postpone(watch, turn.look)
             return UNCLEAR
+        if batch_states.rest_was_cancelled(connection, chunk.batch_id):  # after the person had decided
+            words = "cancelled: it was not placed, as a person decided"
+            doubt_moves.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
+            return UNCLEAR
         words = "sent again: not placed, as a person decided"
         turn.repeat(connection, chunk, absent[: _longest(connection, chunk)], words)
         return NEXT_TURN

@@ -19,7 +19,7 @@ from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import Chunk, ChunkState, IMEIOrder
-from storage import batch_states, call_queries
+from storage import batch_states, call_queries, chunk_moves
 from storage.call_records import write_intents
 from storage.list_limits import write_list_limit
 from submission.decisions import was_not_placed
@@ -291,6 +291,16 @@ def test_what_a_person_cleared_is_not_sent_while_its_batch_is_paused(database: I
         batch_states.pause(connection, doubtful.batch_id, "a person paused it")
     assert look(database, Settler(QUIET), known, START) == []
     assert one(database, "SELECT message FROM chunks WHERE cleared") == PAUSED
+
+
+def test_what_a_person_cleared_is_cancelled_where_the_batch_was_stopped_since(database: IMEIDatabase) -> None:
+    doubtful, known = half_sent(database)
+    was_not_placed(database, [doubtful.items[0].item_id], 0.0)
+    with database.write() as connection:
+        assert chunk_moves.cancel_rest(connection, doubtful.batch_id) == 1
+    assert look(database, Settler(QUIET), known, START) == []
+    assert outcome(database, doubtful) == [("cancelled", "")] * 2
+    assert one(database, "SELECT count(*) FROM chunks WHERE state = 'in_doubt'") == 0
 
 
 def test_what_a_person_cleared_goes_one_by_one_where_the_list_is_not_proven(database: IMEIDatabase) -> None:
