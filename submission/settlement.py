@@ -235,6 +235,8 @@ class Settler(Watches):
 
     def _repeat_cleared(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
         """Send again what a person cleared, right after a look that does not show it. Return why not all of it is."""
+        if not self.may_be_cleared(watch, turn.look.asked_at):
+            return NOT_RESTED
         if hindrance := _hindrance(connection, chunk, turn):
             self._note_hold(watch, turn, hindrance)
             return hindrance

@@ -48,6 +48,7 @@ class Watch:
     failed_turns: int = 0
     next_turn: float = 0.0
     objection: str = ""  #: why the last look alone proved nothing
+    is_own: bool = False  #: this process knows when it was sent
 
 
 @dataclass(slots=True)
@@ -96,8 +97,10 @@ class Watches:
         if sizes.keys() - self.watches.keys():
             self.look_soon(now)
         for attempt_id, size in sizes.items():
-            watch = Watch(size, now, self.sent.get(attempt_id, now), self.ended.get(attempt_id))
-            self.watches.setdefault(attempt_id, watch)
+            if attempt_id not in self.watches:
+                sent, ended = self.sent.get(attempt_id), self.ended.get(attempt_id)
+                self.watches[attempt_id] = Watch(size, now, now if sent is None else sent, ended)
+                self.watches[attempt_id].is_own = sent is not None
         for attempt_id in self.watches.keys() - sizes.keys():
             del self.watches[attempt_id]
         self.sent = {attempt_id: moment for attempt_id, moment in self.sent.items() if attempt_id in sizes}
@@ -129,6 +132,13 @@ class Watches:
             return absence.rests_until(watch.ended, 0.0, self.quiet, self.lag, watch.found)
         deadline = absence.call_deadline(self.timeout, watch.size, self.seconds_per_imei)
         return absence.rests_until(watch.sent, deadline, self.quiet, self.lag, watch.found)
+
+    def may_be_cleared(self, watch: Watch, now: float) -> bool:
+        """Return whether what a person decided about a call may be carried out: not while the provider works on it.
+
+        The person waits as long, by a wall clock, which may be stepped; the clock of the process that sent it is not.
+        """
+        return not watch.is_own or now >= self.rests_until(watch)
 
     def may_be_worked_on(self, now: float) -> bool:
         """Return whether the provider may still be working on a call in doubt: then the balance may change by that."""
@@ -175,7 +185,8 @@ class Watches:
         """Return whether to send nothing more until a look was taken alone: it may settle a call."""
         for call in self.calls:
             watch = self.watches[call.attempt_id]
-            if call.waits and not call.paused and now >= watch.next_turn and (watch.ready or call.cleared):
+            is_ready = watch.ready or (call.cleared and self.may_be_cleared(watch, now))
+            if call.waits and not call.paused and now >= watch.next_turn and is_ready:
                 return True
         return False
 

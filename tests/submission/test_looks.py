@@ -8,10 +8,10 @@ from typing import NoReturn
 
 import pytest
 from handmade_calls import one
-from loop_scenes import broken, clear, lost, pass_time, sending
+from loop_scenes import broken, clear, lost, pass_time, sending, sent_before
 from provider_model import Clock, Model, Process
 from simulated_provider import imeis
-from stepped_loop import BALANCE, CALL, LIST, Loop, batch, ready, started, unwritable
+from stepped_loop import BALANCE, CALL, DEADLINE, LIST, QUIET, Loop, batch, ready, started, unwritable
 
 from database import IMEIDatabase
 from engines import postgresql_server
@@ -22,7 +22,7 @@ from simulator.knobs import Knobs
 from storage import account_store
 from submission import checkpoints, listing
 from submission.decisions import ask_again, was_not_placed
-from submission.settlement import HELD
+from submission.settlement import HELD, NOT_RESTED
 from submission.throttle import Throttle
 
 
@@ -390,6 +390,25 @@ def test_a_look_alone_asks_for_the_balance_behind_the_list(
     assert len(questions) == asked
 
 
+def test_what_a_person_clears_too_soon_waits_while_the_provider_may_work_on_it(loop: Loop) -> None:
+    """The wall clock, by which the person had to wait, was stepped. Other calls go on meanwhile."""
+    batch_id = lost(loop, 2)
+    loop.let_all()
+    with loop.database.read() as connection:
+        ids = list(connection.exec_driver_sql("SELECT id FROM items").scalars())
+    assert was_not_placed(loop.database, ids, 0.0) == 2
+    other = batch(loop, 2, first=50)
+    pass_time(loop, QUIET + DEADLINE - 20.0)
+    loop.let_all()
+    assert loop.outcomes(other) == ["ordered"] * 2
+    assert loop.outcomes(batch_id) == ["in_doubt"] * 2
+    assert one(loop.database, "SELECT message FROM chunks WHERE cleared") == NOT_RESTED
+    pass_time(loop, 40.0)
+    loop.let_all()
+    assert loop.outcomes(batch_id) == ["ordered"] * 2
+    assert loop.sent.count(imeis(2)) == 2
+
+
 def test_a_look_alone_waits_for_the_calls_on_the_wire(loop: Loop) -> None:
     doubtful = cleared_behind_calls(loop)
     loop.step(3)
@@ -452,4 +471,5 @@ def cleared_behind_calls(loop: Loop) -> list[str]:
         ids = list(connection.exec_driver_sql(query, (batch_id,)).scalars())
     was_not_placed(loop.database, ids, 0.0)
     loop.clock.now += 5.0
+    sent_before(loop)
     return imeis(2)

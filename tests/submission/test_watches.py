@@ -114,7 +114,7 @@ def test_doubt_is_noticed_watched_and_forgotten(database: IMEIDatabase) -> None:
     settler.began(99, START)
     settler.next_look, settler.looks = 5000.0, 3
     assert note(database, settler, START)
-    assert settler.watches == {doubtful.attempt_id: Watch(3, START, START - 5)}
+    assert settler.watches == {doubtful.attempt_id: Watch(3, START, START - 5, is_own=True)}
     assert settler.sent == {doubtful.attempt_id: START - 5}
     assert settler.next_look == START + 1.0
     assert settler.doubts(doubtful.batch_id) and not settler.doubts(doubtful.batch_id + 1)
