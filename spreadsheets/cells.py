@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, time, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from itertools import pairwise
 
 from imei import (
@@ -71,6 +72,8 @@ _HEX_MEID = re.compile(r"(?=.*[A-Fa-f])[0-9A-Fa-f]{14,15}")
 _HEX_WORD = re.compile(r"(?<![0-9A-Za-z])(?=[0-9]{0,13}[A-Fa-f])[0-9A-Fa-f]{14}(?![0-9A-Za-z])")
 _SERIAL = re.compile(r"(?=.*[A-Z])(?=.*[0-9])[A-Z0-9]{10,12}")
 _MAYBE = re.compile(r"[0-9](?:[^0-9:A-Za-z]*[0-9]){13}|[0-9] ?[eE]\+?0{0,4}1[0-9]|[0-9A-Fa-f]{14}")
+#: Signs of a text up to which what it holds is kept for a while, and how many texts are: those of a thousand rows.
+_KEPT_LENGTH, _KEPT_TEXTS = 200, 1024
 #: Labels of numbers that are never an IMEI; other labels only say so beside a label of an IMEI.
 _NEVER_AN_IMEI = re.compile(r"IMSI|ICCID|EID|MSISDN|GTIN|EAN|UPC|\(")
 
@@ -103,7 +106,7 @@ def classify(cell: object) -> tuple[Found, ...]:
     if cell is None:
         return ()
     if isinstance(cell, str):
-        return _classify_text(cell)
+        return _classify_short(cell) if len(cell) <= _KEPT_LENGTH else _classify_text(cell)
     if isinstance(cell, bool):
         return (rejected(str(cell).upper(), TRUTH),)
     if isinstance(cell, (date, time, timedelta)):
@@ -122,6 +125,12 @@ def _classify_number(cell: int | float | Decimal) -> Found:
     if number < 0 or number != cell:
         return rejected(text, NO_DIGITS)
     return judge_number(number, text if isinstance(cell, int) else str(number))
+
+
+@lru_cache(_KEPT_TEXTS)
+def _classify_short(text: str) -> tuple[Found, ...]:
+    """Judge a text once for all that look at it: the search for the separator, the survey, and the reader of values."""
+    return _classify_text(text)
 
 
 def _classify_text(text: str) -> tuple[Found, ...]:

@@ -12,8 +12,9 @@ from sample_files import (
     workbook,
 )
 
-from imei import Kind
+from imei import Found, Kind
 from spreadsheets import Choice, UnreadableFileError
+from spreadsheets.cells import _classify_text
 from spreadsheets.intake import ALL_COLUMNS
 from spreadsheets.reading import read_file, read_text
 
@@ -45,6 +46,23 @@ def test_a_choice_that_does_not_fit_gets_a_sentence(choice: Choice, words: str) 
 def test_a_pasted_list_may_stand_in_any_shape(between: str) -> None:
     intake = read_text(between.join(FIVE))
     assert (intake.kind, taken(intake)) == ("text", FIVE)
+
+
+def test_a_text_is_judged_once_for_all_that_look_at_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the separator, for the columns and for its values; long texts are not kept for that."""
+    texts = [f"{number}  iPhone 13 with a text that no other test has" for number in imeis(100)]
+    judged = list[str]()
+
+    def judge(text: str) -> tuple[Found, ...]:
+        judged.append(text)
+        return _classify_text(text)
+
+    monkeypatch.setattr("spreadsheets.cells._classify_text", judge)
+    assert taken(read_text("\n".join(texts))) == imeis(100)
+    assert 0 < len(judged) <= 110
+    judged.clear()
+    assert taken(read_text(f"{imei(1)} {'long ' * 50}\n" * 2)) == [imei(1)]
+    assert len(judged) >= 4
 
 
 def test_a_pasted_list_of_uneven_lines_is_taken_whole() -> None:
