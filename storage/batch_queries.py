@@ -31,6 +31,12 @@ NAMES_ORDER = ": order "
 UNFINISHED = batches.c.state.in_([BatchState.RUNNING, BatchState.PAUSED])
 UNFINISHED_BATCHES = select(batches).where(UNFINISHED).order_by(batches.c.id)  # for the status bar of every page
 STATE = select(batches.c.state, batches.c.revision).where(batches.c.id == bindparam("batch"))  # for each turn of a run
+#: For each look of a run at all batches.
+STATES = (
+    select(batches.c.id, batches.c.state, batches.c.started_at)
+    .where(or_(UNFINISHED, batches.c.id > bindparam("newest"), batches.c.id.in_(bindparam("also", expanding=True))))
+    .order_by(batches.c.id)
+)
 PLACED = ("order_id", "imei", "status", "credits")
 PLACED_ORDERS = sql(
     f"SELECT {', '.join(f'json_list(o.{name})' for name in PLACED)}"
@@ -99,10 +105,8 @@ class StateOfBatch:
 
 def states_of_batches(database: IMEIDatabase, newest: int, also: Sequence[int]) -> list[StateOfBatch]:
     """Return the batches that are unfinished, have a higher id than newest, or are one of `also`; oldest first."""
-    wanted = or_(UNFINISHED, batches.c.id > newest, batches.c.id.in_(also))
-    query = select(batches.c.id, batches.c.state, batches.c.started_at).where(wanted).order_by(batches.c.id)
     with database.read() as connection:
-        rows = connection.execute(query).all()
+        rows = connection.execute(STATES, {"newest": newest, "also": list(also)}).all()
     return [StateOfBatch(row.id, BatchState(row.state), row.started_at is not None) for row in rows]
 
 

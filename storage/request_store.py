@@ -8,10 +8,9 @@ only read. This module knows no HTTP.
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, func, or_, select, true, update
+from sqlalchemy import Row, bindparam, delete, func, select, update
 
 from database import IMEIDatabase, Transaction
 from orders import IMEIOrder, RequestKind, RequestState
@@ -24,6 +23,15 @@ KEPT = 3600.0
 ROWS_AT_ONCE = 5000
 
 COLUMNS = provider_requests.c
+#: The oldest waiting request of some kinds, and that to one account. The leader asks for it many times a second, and to
+#: build a statement takes longer than to run it.
+WAITING = (
+    select(provider_requests)
+    .where(OPEN_REQUEST, COLUMNS.kind.in_(bindparam("kinds", expanding=True)), COLUMNS.state == RequestState.WAITING)
+    .order_by(COLUMNS.id)
+    .limit(1)
+)
+WAITING_OF_ACCOUNT = WAITING.where(COLUMNS.account == bindparam("account"))
 INSERT_LISTED = sql(
     "INSERT INTO listed_orders (request_id, position, order_id, imei, status, service, requested_at)"
     " SELECT request_id, position, order_id, imei, status, service, requested_at FROM rows(:rows AS request_id INTEGER,"
@@ -69,7 +77,7 @@ def get(database: IMEIDatabase, request_id: int) -> Request | None:
 def waiting(database: IMEIDatabase, kind: RequestKind, account: str = MAIN_ACCOUNT) -> Request | None:
     """Return the oldest request of a kind to an account that no leader has taken."""
     with database.read() as connection:
-        return _request(connection.execute(_waiting((kind,), of_one=True), {"whose": account}).first())
+        return _oldest_waiting(connection, [kind], account)
 
 
 def newest_finished(
@@ -90,12 +98,11 @@ def take(database: IMEIDatabase, kinds: Collection[RequestKind], account: str | 
 
     account: a request to this one; None: to any.
     """
-    query, whose = _waiting(tuple(kinds), of_one=account is not None), {"whose": account}
     with database.read() as connection:
-        if connection.execute(query, whose).first() is None:
+        if _oldest_waiting(connection, kinds, account) is None:
             return None
     with database.write() as connection:
-        found = _request(connection.execute(query, whose).first())
+        found = _oldest_waiting(connection, kinds, account)
         taken = found is not None and _move(connection, found.request_id, RequestState.WAITING, RequestState.ASKING)
         return found if taken else None
 
@@ -185,13 +192,10 @@ def newest_orders(
     return [IMEIOrder(row.order_id, row.imei, row.status, "", row.service, row.requested_at) for row in rows]
 
 
-@cache
-def _waiting(kinds: tuple[RequestKind, ...], of_one: bool) -> Select[Any]:
-    """Select the oldest waiting request of these kinds. Made once, because it is asked twenty times a second."""
-    is_one = or_(*(COLUMNS.kind == kind for kind in kinds))
-    whose = bindparam("whose") == COLUMNS.account if of_one else true()
-    is_waiting = COLUMNS.state == RequestState.WAITING
-    return select(provider_requests).where(OPEN_REQUEST, is_one, is_waiting, whose).order_by(COLUMNS.id).limit(1)
+def _oldest_waiting(connection: Transaction, kinds: Collection[RequestKind], account: str | None) -> Request | None:
+    """Return the oldest waiting request of these kinds, to one account or, for None, to any."""
+    query = WAITING if account is None else WAITING_OF_ACCOUNT
+    return _request(connection.execute(query, {"kinds": list(kinds), "account": account}).first())
 
 
 def _move(
