@@ -44,6 +44,16 @@ KEPT_OUT = ("GSM_FUSION_API_KEY", "GSM_FUSION_USERNAME", "ADMIN_PASSWORD", "SECR
 #: The variable with the folder of the code of templates, which all processes of a run share.
 TEMPLATES = "TEST_TEMPLATES"
 
+#: Where the folders of tests are if this number of bytes is free there: a commit takes half of the processor time, and
+#: does not wait for a disk. Tests about what reaches a disk have their folders where the system has temporary ones.
+MEMORY, ROOM = Path("/dev/shm"), 4 << 30
+ON_DISK = (
+    "tests/submission/test_checkpoints.py",
+    "tests/sqlite_file/",
+    "tests/system/test_disks.py",
+    "tests/system/test_kill.py",
+)
+
 #: New objects after which garbage is collected, and how often the older ones are looked at.
 SELDOM = (20_000, 20, 100)
 
@@ -54,6 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # the processes of xdist inherit the environment
         os.environ[TEMPLATES] = tempfile.mkdtemp(prefix="hammer-templates-")
         config.add_cleanup(lambda: shutil.rmtree(os.environ[TEMPLATES], ignore_errors=True))
+        if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     compile_once(os.environ[TEMPLATES])
     os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="hammer-tests-")
     hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)
@@ -116,6 +128,16 @@ def lack(reason: str) -> NoReturn:
     if os.environ.get("REQUIRE_ALL") == "1":
         pytest.fail(f"REQUIRE_ALL=1, and {reason}")
     pytest.skip(reason)
+
+
+@pytest.fixture(name="tmp_path")
+def tmp_path_fixture(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A fresh directory, in memory where there is room; on the disk for the tests that need one."""
+    if not request.node.nodeid.startswith(ON_DISK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="hammer-disk-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
