@@ -73,6 +73,10 @@ class ListReader:
             look = replace(look, credits=held.credits, last_rejection=held.last_rejection)
         return look.prepare()
 
+    def failed(self, last_order: int, alone: bool) -> Look:
+        """Return a look that was broken off by an error of the program."""
+        return Look((), self._clock(), last_order, answered=False, alone=alone, failure=UNFORESEEN)
+
     def _confirm(self, listed: Sequence[IMEIOrder]) -> dict[str, IMEIOrder]:
         """Ask by id for the listed orders that may be ours."""
         try:
@@ -177,6 +181,11 @@ class Lookout:
         return self._settler.is_due(now) or (self._must_look and self._settler.may_look(now))
 
     def _look(self, last_order: int, alone: bool) -> None:
-        """Read the list, in a worker thread."""
-        self._looks.put(self._reader.read(last_order, alone, self._must_look))
+        """Read the list, in a worker thread. A look comes of it in any case: while one is awaited no other is taken."""
+        try:
+            look = self._reader.read(last_order, alone, self._must_look)
+        except Exception:  # a thread ends here
+            logger.exception("A look at the provider's list failed in an unforeseen way")
+            look = self._reader.failed(last_order, alone)
+        self._looks.put(look)
         self._wake()

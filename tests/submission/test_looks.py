@@ -72,6 +72,17 @@ def test_a_look_that_fails_inside_the_program_is_taken_again(loop: Loop, monkeyp
     assert loop.outcomes(batch_id) == ["ordered"] * 2
 
 
+def test_a_look_that_cannot_be_prepared_is_taken_again(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as where a long list finds no memory: while a look is awaited, no other one is taken."""
+    batch_id = sending(loop, 2)
+    loop.let(CALL, fault="lost after")
+    with monkeypatch.context() as patched:
+        patched.setattr(listing.Look, "prepare", broken)
+        loop.let(LIST)
+    pass_time(loop, 200.0)
+    assert loop.outcomes(batch_id) == ["ordered"] * 2
+
+
 def looks(loop: Loop) -> list[bool]:
     """Of each look that waits, whether it is taken alone."""
     return [args[1] for call, args in loop.wire.waiting if call.__name__ == LIST]
