@@ -134,6 +134,8 @@ class Lookout:
         is_idle: no call is on the wire. may_send: what a look allows may be sent. must_look: work of an earlier process
         waits for a look.
         """
+        if must_look and not self._must_look:  # the pauses between looks are for doubt, and orders wait for this one
+            self._settler.look_soon(now)
         self._must_look = must_look
         if not may_send:
             self.is_alone = self.is_alone and self._is_looking  # it may end again before the look has come

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
@@ -103,6 +104,24 @@ def test_new_work_does_not_wait_for_the_look_at_older_work(loop: Loop) -> None:
     loop.let(LIST)
     loop.let_all()
     assert loop.outcomes(older) == ["ordered"] * 2
+
+
+def test_orders_that_wait_for_a_look_do_not_wait_for_the_next_one_at_a_doubt(loop: Loop) -> None:
+    """The database was moved, so each new batch waits for a look; the looks at an old doubt are a minute apart."""
+    loop.model.list_is_down = True
+    doubtful = lost(loop, 2)
+    pass_time(loop, 300.0)
+    loop.model.list_is_down = False
+    ownership = loop.system._ownership
+    assert ownership._lease is not None
+    ownership._lease = replace(ownership._lease, moved=True)
+    asked, later = loop.clock.now, batch(loop, 2, first=50)
+    while CALL not in loop.waiting:
+        pass_time(loop, 1.0)
+        assert loop.clock.now - asked < 10.0
+    loop.let_all(CALL)
+    assert loop.outcomes(later) == ["ordered"] * 2
+    assert loop.outcomes(doubtful) == ["in_doubt"] * 2
 
 
 def test_a_list_that_answers_after_two_failures_lets_older_work_go_on(loop: Loop) -> None:
