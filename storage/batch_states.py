@@ -24,6 +24,8 @@ RUNNING = (
     )
     .order_by(batches.c.id)
 )
+UNIT_PRICE = select(batches.c.unit_price).where(batches.c.id == OF_THIS_BATCH)
+STATE = select(batches.c.state).where(batches.c.id == OF_THIS_BATCH)
 TOUCH = sql(
     "UPDATE batches SET revision = revision + 1 FROM each(:ids AS INTEGER) changed WHERE batches.id = changed.value"
     " RETURNING id, state"
@@ -70,12 +72,12 @@ def running_batches(connection: Connection) -> list[RunningBatch]:
 
 def unit_price(connection: Connection, batch_id: int) -> float:
     """Return the price of a batch, in US dollars an IMEI."""
-    return float(connection.execute(select(batches.c.unit_price).where(batches.c.id == batch_id)).scalar_one())
+    return float(connection.execute(UNIT_PRICE, {"this_batch": batch_id}).scalar_one())
 
 
 def state_of(connection: Connection, batch_id: int) -> BatchState:
     """Return the state of a batch."""
-    return BatchState(connection.execute(select(batches.c.state).where(batches.c.id == batch_id)).scalar_one())
+    return BatchState(connection.execute(STATE, {"this_batch": batch_id}).scalar_one())
 
 
 def is_paused(connection: Connection, batch_id: int) -> bool:

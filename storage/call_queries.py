@@ -52,6 +52,26 @@ PLANNED = (
 )
 NEWEST_ATTEMPT = select(attempts.c.id).order_by(attempts.c.id.desc()).limit(1)
 NEWEST_ATTEMPT_OF = NEWEST_ATTEMPT.where(attempts.c.account == bindparam("whose"))
+#: What each look at the provider's list asks, most of it for each call in doubt: to make a statement takes longer than
+#: to run it.
+KNOWN_WHEN_SENT = select(attempts.c.after_order).where(attempts.c.id == bindparam("this_attempt"))
+SENT_AT = select(attempts.c.sent_at).where(attempts.c.id == bindparam("this_attempt"))
+LABELS = select(services.c.service_id, services.c.title)
+NEWEST_ORDER = select(func.coalesce(func.max(orders.c.id), 0))
+OF_THIS_CHUNK = items.c.chunk_id == bindparam("this_chunk")
+UNDECIDED_OF = (
+    select(items.c.id, items.c.imei).where(OF_THIS_CHUNK, items.c.outcome == bindparam("which")).order_by(items.c.id)
+)
+CLAIMED_TO_EXIST = select(items.c.id).where(
+    OF_THIS_CHUNK, items.c.outcome == Outcome.IN_DOUBT, items.c.message == SAYS_IT_EXISTS
+)
+RECORDED_LATE = (
+    select(items.c.id, items.c.imei, func.max(orders.c.order_id).label("order_id"))
+    .join(orders, and_(orders.c.imei == items.c.imei, OF_BATCH))
+    .where(OF_THIS_CHUNK, items.c.outcome == Outcome.IN_DOUBT)
+    .where(orders.c.attempt_id.is_not(None), ~orders.c.existed)
+    .group_by(items.c.id)
+)
 #: The account that makes, or has made, the calls of a chunk.
 CALLER: Any = func.coalesce(chunks.c.account, MAIN_ACCOUNT)
 
@@ -83,22 +103,7 @@ def open_chunks(connection: Connection, state: ChunkState, account: str | None =
 
     account: whose calls; None: all.
     """
-    whose = true() if account is None else account == CALLER
-    rows = connection.execute(
-        select(
-            chunks.c.id,
-            chunks.c.batch_id,
-            chunks.c.attempt,
-            chunks.c.doubt_attempt,
-            chunks.c.cleared,
-            batches.c.service_id,
-            CALLER.label("account"),
-            _doubtful_attempt().label("attempt_id"),
-        )
-        .join(batches, batches.c.id == chunks.c.batch_id)
-        .where(OPEN_CALL, chunks.c.state == state, whose)
-        .order_by(chunks.c.id)
-    ).all()
+    rows = connection.execute(_open_chunks(account is not None), {"which": state, "whose": account}).all()
     wanted = Outcome.IN_DOUBT if state is ChunkState.IN_DOUBT else Outcome.WAITING
     return [
         Chunk(
@@ -114,6 +119,19 @@ def open_chunks(connection: Connection, state: ChunkState, account: str | None =
         )
         for row in rows
     ]
+
+
+@cache
+def _open_chunks(of_one: bool) -> Select[Any]:
+    """Select the fields of a chunk whose call is open."""
+    call = chunks.c
+    fields = (call.id, call.batch_id, call.attempt, call.doubt_attempt, call.cleared, batches.c.service_id)
+    return (
+        select(*fields, CALLER.label("account"), _doubtful_attempt().label("attempt_id"))
+        .join(batches, batches.c.id == call.batch_id)
+        .where(OPEN_CALL, call.state == bindparam("which"), bindparam("whose") == CALLER if of_one else true())
+        .order_by(call.id)
+    )
 
 
 def doubtful_calls(connection: Connection, account: str | None = None) -> list[DoubtfulCall]:
@@ -155,13 +173,13 @@ def _doubtful_attempt() -> Any:
 
 
 def _undecided(connection: Connection, chunk_id: int, outcome: Outcome) -> tuple[Item, ...]:
-    query = items_of(chunk_id, items.c.id, items.c.imei).where(items.c.outcome == outcome)
-    return tuple(Item(row.id, row.imei) for row in connection.execute(query))
+    rows = connection.execute(UNDECIDED_OF, {"this_chunk": chunk_id, "which": outcome})
+    return tuple(Item(row.id, row.imei) for row in rows)
 
 
 def service_labels(connection: Connection) -> dict[str, str]:
     """Return every id and unambiguous title of a stored service, in lower case → its service id."""
-    rows = connection.execute(select(services.c.service_id, services.c.title)).all()
+    rows = connection.execute(LABELS).all()
     titles = Counter(row.title.strip().lower() for row in rows)
     found = {row.title.strip().lower(): row.service_id for row in rows if titles[row.title.strip().lower()] == 1}
     return found | {row.service_id.lower(): row.service_id for row in rows}
@@ -169,18 +187,32 @@ def service_labels(connection: Connection) -> dict[str, str]:
 
 def newest_order(connection: Connection) -> int:
     """Return the newest row id of orders: what is recorded later has a larger one."""
-    return int(connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one())
+    return int(connection.execute(NEWEST_ORDER).scalar_one())
 
 
 def orders_before(
     connection: Connection, last: int, most: int, service_id: str | None = None, account: str = MAIN_ACCOUNT
 ) -> list[str]:
     """Return the newest `most` order ids of ours with an account up to row id `last`, of one service or of all."""
-    ours = of_account(account) & orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.id <= last)
-    query = select(orders.c.order_id).where(ours)
-    if service_id is not None:
-        query = query.where(orders.c.service_id == service_id)
-    return list(connection.execute(query.order_by(orders.c.id.desc()).limit(most)).scalars())
+    query = _orders_before(account == MAIN_ACCOUNT, service_id is not None)
+    given = {"whose": account, "last": last, "service": service_id, "most": most}
+    return list(connection.execute(query, given).scalars())
+
+
+@cache
+def _orders_before(is_main: bool, of_one_service: bool) -> Select[Any]:
+    """Select the ids of orders that calls of an account have placed; made once, as it is asked for each call."""
+    query = select(orders.c.order_id).where(_placed_by(is_main), orders.c.id <= bindparam("last"))
+    if of_one_service:
+        query = query.where(orders.c.service_id == bindparam("service"))
+    return query.order_by(orders.c.id.desc()).limit(bindparam("most"))
+
+
+def _placed_by(is_main: bool) -> ColumnElement[bool]:
+    """The condition that a call of an account has placed an order."""
+    account = orders.c.account == bindparam("whose")
+    whose = account if is_main else account & OF_MORE_ACCOUNTS
+    return whose & orders.c.attempt_id.is_not(None) & ~orders.c.existed
 
 
 def orders_since(
@@ -190,22 +222,31 @@ def orders_since(
 
     account: whose orders.
     """
-    ours = (
-        of_account(account) & orders.c.attempt_id.is_not(None) & ~orders.c.existed & (orders.c.service_id == service_id)
+    query = _orders_since(account == MAIN_ACCOUNT)
+    given = {"whose": account, "service": service_id, "first": first, "last": last, "most": most}
+    return dict(connection.execute(query, given).tuples().all())
+
+
+@cache
+def _orders_since(is_main: bool) -> Select[Any]:
+    """Select id and attempt of orders of a service that calls of an account have placed; made once."""
+    return (
+        select(orders.c.order_id, orders.c.attempt_id)
+        .where(_placed_by(is_main), orders.c.service_id == bindparam("service"))
+        .where(orders.c.id > bindparam("first"), orders.c.id <= bindparam("last"))
+        .order_by(orders.c.id.desc())
+        .limit(bindparam("most"))
     )
-    query = select(orders.c.order_id, orders.c.attempt_id).where(ours, orders.c.id > first, orders.c.id <= last)
-    return {row.order_id: row.attempt_id for row in connection.execute(query.order_by(orders.c.id.desc()).limit(most))}
 
 
 def known_when_sent(connection: Connection, attempt_id: int) -> int:
     """Return the newest row id of orders when an attempt was sent: the provider made those orders before it."""
-    query = select(attempts.c.after_order).where(attempts.c.id == attempt_id)
-    return int(connection.execute(query).scalar() or 0)
+    return int(connection.execute(KNOWN_WHEN_SENT, {"this_attempt": attempt_id}).scalar() or 0)
 
 
 def sent_at(connection: Connection, attempt_id: int) -> datetime | None:
     """Return when an attempt was sent (UTC), by the wall clock."""
-    return connection.execute(select(attempts.c.sent_at).where(attempts.c.id == attempt_id)).scalar()
+    return connection.execute(SENT_AT, {"this_attempt": attempt_id}).scalar()
 
 
 def listed_price(connection: Connection, service_id: str, otherwise: float) -> float:
@@ -244,24 +285,15 @@ def planned_among(connection: Connection, bodies: Sequence[str]) -> list[Planned
 
 def claimed_to_exist(connection: Connection, chunk_id: int) -> frozenset[int]:
     """Return the items in doubt of a chunk for which the provider answered that it has an order."""
-    query = select(items.c.id).where(
-        items.c.chunk_id == chunk_id, items.c.outcome == Outcome.IN_DOUBT, items.c.message == SAYS_IT_EXISTS
-    )
-    return frozenset(connection.execute(query).scalars())
+    return frozenset(connection.execute(CLAIMED_TO_EXIST, {"this_chunk": chunk_id}).scalars())
 
 
 def recorded_late(connection: Connection, chunk: Chunk) -> list[ItemOutcome]:
     """Return an outcome for each item in doubt of a chunk whose order record_late stored after the item moved here."""
-    query = (
-        select(items.c.id, items.c.imei, func.max(orders.c.order_id).label("order_id"))
-        .join(orders, and_(orders.c.imei == items.c.imei, OF_BATCH))
-        .where(items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
-        .where(orders.c.attempt_id.is_not(None), ~orders.c.existed)
-        .group_by(items.c.id)
-    )
     words = "an answer that came late named its order"
     return [
-        ItemOutcome(row.id, row.imei, Outcome.ORDERED, row.order_id, message=words) for row in connection.execute(query)
+        ItemOutcome(row.id, row.imei, Outcome.ORDERED, row.order_id, message=words)
+        for row in connection.execute(RECORDED_LATE, {"this_chunk": chunk.chunk_id})
     ]
 
 

@@ -6,7 +6,7 @@ be moved is decided in submission/.
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, exists, func, select, update
+from sqlalchemy import Connection, bindparam, exists, func, select, update
 
 from orders import (
     BatchState,
@@ -20,6 +20,17 @@ from schema import attempts, batches, chunks, items
 from storage.batch_states import rest_was_cancelled, touch
 from storage.chunk_moves import insert_chunk, store_existing
 from storage.guards import expect, parts
+
+#: Made once: it is asked for each call in doubt at each look at the provider's list.
+EXPLAIN = (
+    update(chunks)
+    .where(
+        chunks.c.id == bindparam("this_chunk"),
+        chunks.c.state == ChunkState.IN_DOUBT,
+        chunks.c.message != bindparam("words"),
+    )
+    .values(message=bindparam("words"))
+)
 
 
 def repeat(connection: Connection, chunk: Chunk, item_ids: Sequence[int], message: str) -> int:
@@ -108,11 +119,7 @@ def first_list(connection: Connection, attempt_id: int, seen: str) -> str:
 
 def explain(connection: Connection, chunk_id: int, message: str) -> None:
     """Write why a chunk in doubt is not settled yet, for its page."""
-    connection.execute(
-        update(chunks)
-        .where(chunks.c.id == chunk_id, chunks.c.state == ChunkState.IN_DOUBT, chunks.c.message != message)
-        .values(message=message)
-    )
+    connection.execute(EXPLAIN, {"this_chunk": chunk_id, "words": message})
 
 
 def link_existing(connection: Connection, chunk: Chunk, item: Item, order: IMEIOrder) -> None:
