@@ -22,7 +22,7 @@ from gunicorn_server import ForkedGunicorn, Server, environ_of, free_port
 from postgresql_cluster import new_data, programs, start_server, unprivileged_user
 from scaled_cluster import WINDOW, scaled
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, put_in_use
-from stored_orders import all_orders, imeis_in_doubt
+from stored_orders import imeis_in_doubt, names_of_orders
 from waiting import wait_until
 
 from access import create_token
@@ -298,7 +298,7 @@ class ClusterSite:
         with IMEIDatabase(self.url) as database:
             twice, unknown = judge(self.simulator, database)
             doubtful = imeis_in_doubt(database)
-            known = {order["order_id"] for order in all_orders(database)}
+            known = {order_id for order_id, _, _ in names_of_orders(database)}
         lost = {charge.imei for charge in self.simulator.charges() if str(charge.order_id) not in known} - doubtful
         counted: Counter[str] = Counter()
         for batch_id in self.batches:

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from batch_checks import at_work, found, new_batch, outcomes
 from planted_kills import CHUNK, Job, start
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, put_in_use, system, with_check_digit
-from stored_orders import all_orders, imeis_in_doubt
+from stored_orders import imeis_in_doubt, names_of_orders
 from waiting import wait_until
 
 from database import IMEIDatabase
@@ -419,7 +419,7 @@ def charged_twice(simulator: Simulator, numbers: Sequence[str]) -> int:
 
 def lost(scene: Scene) -> set[str]:
     """Return the IMEIs of charges that no database of ours records (by id and IMEI) or has in doubt."""
-    known = {(row["order_id"], row["imei"]) for database in scene.databases for row in all_orders(database)}
+    known = {(order_id, imei) for database in scene.databases for order_id, imei, _ in names_of_orders(database)}
     doubtful = {imei for database in scene.databases for imei in imeis_in_doubt(database)}
     return {c.imei for c in scene.simulator.charges() if (str(c.order_id), c.imei) not in known} - doubtful
 

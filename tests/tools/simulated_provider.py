@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from plain_sql import run
-from stored_orders import all_orders
+from stored_orders import names_of_orders
 
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
@@ -139,7 +139,7 @@ def judge(simulator: Simulator, database: IMEIDatabase) -> tuple[int, int]:
     """
     charges = simulator.charges()
     twice = sum(count > 1 for count in Counter((charge.imei, charge.service_id) for charge in charges).values())
-    known = {(row["order_id"], row["imei"], row["service_id"]) for row in all_orders(database)}
+    known = names_of_orders(database)
     recorded = [
         any((str(charge.order_id), charge.imei, service) in known for service in (charge.service_id, None))
         for charge in charges

@@ -15,6 +15,13 @@ def all_orders(database: IMEIDatabase, **only: Any) -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def names_of_orders(database: IMEIDatabase) -> set[tuple[str | None, str, str | None]]:
+    """Every order as its id, IMEI and service: all columns of 20,000 orders take a second."""
+    query = select(orders.c.order_id, orders.c.imei, orders.c.service_id)
+    with database.read() as connection:
+        return {(order_id, imei, service_id) for order_id, imei, service_id in connection.execute(query)}
+
+
 def imeis_in_doubt(database: IMEIDatabase) -> set[str]:
     """Every IMEI that is in doubt, in any batch."""
     with database.read() as connection:
