@@ -44,7 +44,7 @@ def test_what_was_placed_is_found_without_a_later_order(simulator, database):
 
 def test_what_was_not_placed_waits_for_a_later_order_where_the_list_has_not_changed(simulator, database):
     simulator.set(fault="reset", fault_when="before", fault_calls=(3,))
-    result = place(simulator, database, workers=3)
+    result = place(simulator, database, workers=1)  # the call in doubt is the last one
     assert (result.successful, result.in_doubt) == (TOTAL - 100, 100)
     result = place_later(simulator, database)
     assert (result.successful, result.in_doubt) == (TOTAL, 0)
