@@ -224,7 +224,7 @@ def orders_since(
     """
     query = _orders_since(account == MAIN_ACCOUNT)
     given = {"whose": account, "service": service_id, "first": first, "last": last, "most": most}
-    return dict(connection.execute(query, given).tuples().all())
+    return {row.order_id: row.attempt_id for row in connection.execute(query, given)}
 
 
 @cache
