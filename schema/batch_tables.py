@@ -34,6 +34,7 @@ batches = Table(
     Column("user_id", INTEGER, ForeignKey("users.id")),
     Column("token_id", INTEGER, ForeignKey("api_tokens.id")),
     Column("announced", TEXT, nullable=False, server_default=""),  #: the kind of its last event, while it is true
+    Column("is_stopped", Boolean, nullable=False, server_default=false()),  #: a person cancelled what was not sent
     one_of("state", BatchState),
     sqlite_autoincrement=True,
 )

@@ -19,7 +19,7 @@ from orders import (
 )
 from schema import UNDECIDED, attempts, batches, chunks, each_of, items, orders, sql, upsert
 from settings import MAIN_ACCOUNT
-from storage.batch_states import finish_if_done, rest_was_cancelled, touch
+from storage.batch_states import UNSENT, finish_if_done, is_stopped, touch
 from storage.call_queries import NOT_PLACED, items_of
 from storage.guards import Row, expect, parts
 
@@ -90,7 +90,7 @@ def release(connection: Connection, chunk: Chunk, message: str, was_sent: bool =
         connection.execute(update(items).where(waiting).values(outcome=Outcome.IN_DOUBT, message=message or None))
         finish_if_done(connection, chunk.batch_id)
         return
-    if rest_was_cancelled(connection, chunk.batch_id):
+    if is_stopped(connection, chunk.batch_id):
         cancel_rest(connection, chunk.batch_id)
 
 
@@ -127,7 +127,8 @@ def store_existing(connection: Connection, batch_id: int, imei: str, order: IMEI
 
 
 def cancel_rest(connection: Connection, batch_id: int) -> int:
-    """planned → cancelled for every chunk that was not sent. Returns how many IMEIs were cancelled."""
+    """Stop a batch: planned → cancelled for every chunk that was not sent. Returns how many IMEIs were cancelled."""
+    connection.execute(update(batches).where(batches.c.id == batch_id).values(is_stopped=True))
     planned = and_(chunks.c.batch_id == batch_id, chunks.c.state == ChunkState.PLANNED)
     ids = connection.execute(select(chunks.c.id).where(planned)).scalars().all()
     taken = 0
@@ -135,7 +136,7 @@ def cancel_rest(connection: Connection, batch_id: int) -> int:
         taken += connection.execute(
             update(items)
             .where(items.c.chunk_id.in_(part), items.c.outcome == Outcome.WAITING)
-            .values(outcome=Outcome.CANCELLED, message="cancelled before it was sent")
+            .values(outcome=Outcome.CANCELLED, message=UNSENT)
         ).rowcount
     connection.execute(update(chunks).where(planned).values(state=ChunkState.CANCELLED))
     touch(connection, batch_id)

@@ -17,7 +17,7 @@ from orders import (
     Outcome,
 )
 from schema import attempts, batches, chunks, items
-from storage.batch_states import rest_was_cancelled, touch
+from storage.batch_states import is_stopped, touch
 from storage.chunk_moves import insert_chunk, store_existing
 from storage.guards import expect, parts
 
@@ -54,7 +54,7 @@ def clear(connection: Connection, chunk: Chunk, item_ids: Sequence[int], message
 
     → cancelled where the rest of the batch was cancelled. Raises WrongStateError.
     """
-    if rest_was_cancelled(connection, chunk.batch_id):
+    if is_stopped(connection, chunk.batch_id):
         give_up(connection, chunk, item_ids, Outcome.CANCELLED, message)
         return
     piece = _take_out(connection, chunk, item_ids, Outcome.IN_DOUBT, message)

@@ -210,7 +210,7 @@ class Settler(Watches):
             doubt_moves.give_up(connection, chunk, existing, Outcome.DUPLICATE, words)
         if not absent:
             return ""
-        if batch_states.rest_was_cancelled(connection, chunk.batch_id):
+        if batch_states.is_stopped(connection, chunk.batch_id):
             words = "cancelled: it was not placed by the provider's list"
             doubt_moves.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
             return ""
@@ -250,7 +250,7 @@ class Settler(Watches):
         if not absent:
             self._postpone(watch, turn.look)
             return UNCLEAR
-        if batch_states.rest_was_cancelled(connection, chunk.batch_id):  # after the person had decided
+        if batch_states.is_stopped(connection, chunk.batch_id):  # after the person had decided
             words = "cancelled: it was not placed, as a person decided"
             doubt_moves.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
             return UNCLEAR

@@ -162,7 +162,7 @@ def _take_back_second_schema(connection: Connection) -> None:
         "DROP INDEX idx_items_message",
         "ALTER TABLE batches DROP COLUMN tally",
         "ALTER TABLE batches DROP COLUMN tally_revision",
-        "ALTER TABLE batches DROP COLUMN is_judged",
+        *(f"ALTER TABLE batches DROP COLUMN {name}" for name in ("is_judged", "is_stopped")),
         *(f"DROP INDEX idx_orders_{name}" for name in names),
         "ALTER TABLE orders DROP COLUMN other_imei",
         "ALTER TABLE import_history DROP COLUMN undone_at",

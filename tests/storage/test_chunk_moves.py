@@ -137,10 +137,10 @@ def test_a_call_that_placed_nothing_is_cancelled_where_the_rest_of_its_batch_was
     batch_id, ids = planned(database, 4)
     with database.write() as connection:
         (chunk,) = write_intents(connection, ids[:1])
-        assert not batch_states.rest_was_cancelled(connection, batch_id)
+        assert not batch_states.is_stopped(connection, batch_id)
         chunk_moves.cancel_rest(connection, batch_id)
-        assert batch_states.rest_was_cancelled(connection, batch_id)
-        assert not batch_states.rest_was_cancelled(connection, batch_id + 1)
+        assert batch_states.is_stopped(connection, batch_id)
+        assert not batch_states.is_stopped(connection, batch_id + 1)
         chunk_moves.release(connection, chunk, "not sent")
     assert [state for _, _, state in chunk_rows(database, batch_id)] == ["cancelled"] * 2
     assert [row[0] for row in outcomes(database, batch_id)] == ["cancelled"] * 4

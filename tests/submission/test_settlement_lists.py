@@ -14,11 +14,13 @@ from handmade_calls import (
     record_outcomes,
     unanswered,
 )
-from simulated_provider import imeis
+from simulated_provider import SERVICE, imeis
+from sqlalchemy import update
 
 from database import IMEIDatabase
 from orders import BatchState, ItemOutcome, Outcome
-from storage import call_records, chunk_moves, doubt_moves
+from schema import items
+from storage import batch_states, call_records, chunk_moves, doubt_moves
 from storage.batch_queries import batch_state
 from submission.settlement import Settler
 
@@ -151,6 +153,25 @@ def test_what_comes_back_unsent_after_the_rest_was_cancelled_is_cancelled_too(da
         chunk_moves.release(connection, turned_away, "The provider asks for fewer calls (HTTP 429).")
     assert batch_state(database, turned_away.batch_id)[0] is BatchState.FINISHED
     assert {word for word, _ in outcome(database, turned_away)} == {"cancelled"}
+
+
+def test_what_comes_back_unsent_after_a_stop_while_all_was_on_its_way_is_cancelled_too(database: IMEIDatabase) -> None:
+    """Nothing was left to cancel when the person stopped the batch."""
+    turned_away = call(database, imeis(100))
+    with database.write() as connection:
+        assert chunk_moves.cancel_rest(connection, turned_away.batch_id) == 0
+        chunk_moves.release(connection, turned_away, "The provider asks for fewer calls (HTTP 429).")
+    assert batch_state(database, turned_away.batch_id)[0] is BatchState.FINISHED
+    assert {word for word, _ in outcome(database, turned_away)} == {"cancelled"}
+
+
+def test_what_is_left_out_no_longer_does_not_stop_its_batch(database: IMEIDatabase) -> None:
+    turned_away = call(database, imeis(100))
+    with database.write() as connection:
+        item_id = turned_away.items[0].item_id
+        connection.execute(update(items).where(items.c.id == item_id).values(outcome=Outcome.DUPLICATE, message="told"))
+        chunk_moves.cancel_left_out(connection, {(SERVICE, imeis(1)[0]): "told"}, "the import was undone")
+        assert not batch_states.is_stopped(connection, turned_away.batch_id)
 
 
 def test_an_answer_with_an_order_that_is_known_already_makes_a_duplicate(database: IMEIDatabase) -> None:
