@@ -183,12 +183,15 @@ class Watches:
 
     def wants_turn(self, now: float) -> bool:
         """Return whether to send nothing more until a look was taken alone: it may settle a call."""
-        for call in self.calls:
-            watch = self.watches[call.attempt_id]
-            is_ready = watch.ready or (call.cleared and self.may_be_cleared(watch, now))
-            if call.waits and not call.paused and now >= watch.next_turn and is_ready:
-                return True
-        return False
+        return any(call.waits and not call.paused and self._may_settle(call, now) for call in self.calls)
+
+    def _may_settle(self, call: DoubtfulCall, now: float) -> bool:
+        """Return whether a look alone may settle a call now. One that was left to a person may, once it is cleared."""
+        watch = self.watches[call.attempt_id]
+        is_cleared = call.cleared and self.may_be_cleared(watch, now)
+        if is_cleared and watch.next_turn == FOR_A_PERSON:
+            return True
+        return now >= watch.next_turn and (watch.ready or is_cleared)
 
     def postpone(self, watch: Watch, now: float, seconds: float = 0.0) -> None:
         """Let other work go on after a look alone that proved nothing about this call: as long as it took at least."""
@@ -215,7 +218,7 @@ class Watches:
     def waits_for_person(self) -> bool:
         """Whether all that is in doubt is left to a person."""
         is_left = bool(self.watches) and all(watch.next_turn == FOR_A_PERSON for watch in self.watches.values())
-        return self.cannot_prove or is_left
+        return self.cannot_prove or (is_left and not any(call.cleared for call in self.calls))
 
     def doubts(self, batch_id: int) -> bool:
         """Return whether a call of this batch is in doubt."""

@@ -160,6 +160,21 @@ def test_an_imei_that_costs_more_than_the_limit_waits_for_a_person(database: IME
     assert reason(database, doubtful) == DEARER
 
 
+def test_what_waited_for_a_person_is_sent_again_once_it_is_cleared(database: IMEIDatabase) -> None:
+    """The call that was cleared is of the same attempt as the one that was left to a person."""
+    settler = Settler(QUIET, resend_limit=0.09)
+    doubtful, shown = proven(database, settler, 2)
+    assert look(database, settler, shown, RESTED) == []
+    assert was_not_placed(database, [doubtful.items[0].item_id], 0.0) == 1
+    assert look(database, settler, shown, RESTED + 1, alone=False) == []
+    assert settler.wants_turn(RESTED + 1)
+    assert not settler.waits_for_person
+    assert look(database, settler, shown, RESTED + 2) == again(doubtful)[:1]
+    look(database, settler, shown, RESTED + 3, alone=False)
+    assert not settler.wants_turn(1e9)
+    assert outcome(database, doubtful) == [("waiting", ""), ("in_doubt", "")]
+
+
 def test_one_look_sends_one_piece(database: IMEIDatabase) -> None:
     """What the second one costs could not be told from what the first one cost."""
     first, known = in_doubt(database)
