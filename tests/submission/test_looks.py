@@ -111,6 +111,7 @@ def test_orders_that_wait_for_a_look_do_not_wait_for_the_next_one_at_a_doubt(loo
     loop.model.list_is_down = True
     doubtful = lost(loop, 2)
     pass_time(loop, 300.0)
+    loop.system._settler.looks, loop.system._settler.next_look = 7, loop.clock.now + 60.0
     loop.model.list_is_down = False
     ownership = loop.system._ownership
     assert ownership._lease is not None
