@@ -43,16 +43,19 @@ PATIENCE = 300.0  #: seconds; only a failure takes that long
 PROOF_AFTER = 10.0
 #: The newest orders, which the provider lists while blows fall: all of them would take seconds each time.
 LISTED = 4000
-#: How many orders were known before the first call that has no end yet, or that such a call repeats; all of them where
-#: there is no such call.
-BEFORE_DOUBT = """
-SELECT count(*) FROM orders WHERE id <= coalesce((
-  SELECT min(a.after_order) FROM attempts a JOIN chunks c ON c.id = a.chunk_id OR c.doubt_attempt = a.id
+#: The orders that show how far back a list reaches: those known right before the first call that has no end yet, or
+#: that such a call repeats, and all since. Some were charged long before: a doubt is settled long after its call.
+AROUND_DOUBT = """
+WITH first AS (
+  SELECT coalesce(min(a.after_order), 9e18) AS id
+  FROM attempts a JOIN chunks c ON c.id = a.chunk_id OR c.doubt_attempt = a.id
   WHERE c.state IN ('sending', 'in_doubt')
-), 1e9)
+)
+(SELECT order_id FROM orders, first WHERE orders.id <= first.id ORDER BY orders.id DESC LIMIT 200)
+UNION ALL SELECT order_id FROM orders, first WHERE orders.id > first.id
 """
-#: Orders on the list beyond those: some from before the first call, and room for orders that are a proof.
-AROUND = 1000
+#: Room on the list for orders that are a proof.
+PROOFS = 100
 #: What a failed test shows of the calls that have no end, and of what may hold them.
 OPEN = (
     "SELECT row_to_json(c), row_to_json(a), (SELECT count(*) FROM orders WHERE id > a.after_order) AS orders_since"
@@ -274,12 +277,14 @@ class ClusterSite:
             time.sleep(0.3)
 
     def list_for_doubt(self) -> None:
-        """Let the provider list orders from before each call that has no end yet: a shorter list settles none of them.
+        """Let the provider list what is known around each call without an end: a shorter list settles none of them.
 
         A list of all 20,000 orders would take the leader a second each time.
         """
-        [(before,)] = self.rows(BEFORE_DOUBT)
-        self.simulator.set(listing_limit=max(LISTED, len(self.simulator.charges()) - int(before) + AROUND))
+        charged = [str(charge.order_id) for charge in self.simulator.charges()]
+        known = {order_id for (order_id,) in self.rows(AROUND_DOUBT)}
+        oldest = next((place for place, order_id in enumerate(charged) if order_id in known), len(charged))
+        self.simulator.set(listing_limit=max(LISTED, len(charged) - oldest + PROOFS))
 
     def trouble(self) -> str:
         """Return what is known of the calls that have no end: rows of the database, and what each worker says."""
