@@ -39,7 +39,7 @@ from web.access import ATTRIBUTE, Permission
 #: Requests of each kind to each route and method.
 PATHS, QUERIES, FORMS, BODIES, OTHERS = 6, 5, 8, 4, 2
 ORDERED = ("batches", "chunks", "items", "outbox_events", "scans", "uploads", "idempotency_keys")
-IMPORTED = ("import_changes", "import_history", "orders", "result_changes", "tac_models")
+IMPORTED = ("import_changes", "import_history", "orders", "rejections", "result_changes", "tac_models")
 TAGGED = ("batch_tags", "order_tags", "tags")
 #: Endpoint → tables that an accepted request of an admin may change. Some do what they do without any field.
 CHANGES = MappingProxyType(
