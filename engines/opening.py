@@ -40,7 +40,7 @@ class Engines(Protocol):
 
     @property
     def risk(self) -> str:
-        """Why commits may be lost when the machine fails, and what to do, as sentences; "" where none is."""
+        """Why commits may be lost when the machine fails, and what to do, as sentences; "" if they are not."""
 
     def changes(self) -> int | None:
         """Return a number that differs after each commit of any connection; None where the database tells none.

@@ -82,7 +82,7 @@ END_JOB = text(DONE)
 KEEP = text(f"WITH kept AS ({KEPT}), done AS ({DONE}) SELECT pg_notify(:channel, kept.account) FROM kept")
 #: What lies between two calls of a thread, in one statement with one commit: store the answer, delete the job of its
 #: call, take the next job as the queue does, and begin its call. If the call has to wait for its start, :latest has
-#: passed: then only the job is taken. Where no start was reserved, it is begun only if none is needed. A worker without
+#: passed: then only the job is taken. Without a reserved start it is begun only if it needs none. A worker without
 #: a recent sign of life takes no job: its calls would count as lost while they are made.
 KEEP_AND_TAKE = text(
     f"WITH kept AS ({KEPT}), done AS ({DONE}),"

@@ -25,7 +25,7 @@ from storage.order_filters import (
 )
 
 #: For the count of a page: entries of one index that are counted, and looks into indexes for several terms. Where a
-#: database is slower, both are so many times smaller.
+#: database is slower, both are smaller by that factor.
 INDEX_ONLY, LOOKED_AT = 200_000, 20_000
 #: What schema.sums() adds up by: a filter of these terms alone is counted exactly, however many orders fit.
 SUMMED = frozenset({"status", "verdict", "batch", "since", "until"})

@@ -102,7 +102,7 @@ class ClusterCarrier:
         self._clocks = Clocks(self._longest)
 
     lasts = True
-    ahead = 8  # threads make so many quick calls while the loop records answers; what is not begun can be taken back
+    ahead = 8  # threads make that many quick calls while the loop records answers; what is not begun can be taken back
 
     @contextmanager
     def open(self) -> Iterator[Executor]:

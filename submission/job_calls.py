@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks whether a call that waits for its start may still be made, and between two tries to store.
 ASIDE, AGAIN = 1.0, 0.5
-#: A call is begun at most so many seconds before its start, with the statement that stores the answer before it.
+#: A call is begun at most these seconds before its start, with the statement that stores the answer before it.
 SOON = 0.05
 #: Seconds for which a program that ends tries to store what it knows of a call.
 AT_THE_END = 60.0

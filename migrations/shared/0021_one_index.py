@@ -11,7 +11,7 @@ down_revision = "0020"
 
 
 def upgrade() -> None:
-    """Drop the index that holds the same as the unique one, and give that one its name."""
+    """Drop the index that the unique one makes needless, and give that one its name."""
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP INDEX idx_order_id")
         op.execute("ALTER INDEX orders_order_id_key RENAME TO idx_order_id")
