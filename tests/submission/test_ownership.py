@@ -154,13 +154,8 @@ def test_what_another_copy_has_ordered_already_is_not_sent(loop: Loop) -> None:
     assert loop.states()[0][0] == "paused"
 
 
-@pytest.mark.parametrize(("placed", "state"), [(4, "paused"), (0, "running")])
-def test_what_the_balance_shows_of_another_copy_pauses_the_batch(loop: Loop, placed: int, state: str) -> None:
-    """Seen: a restored folder was sent again where the list hid what it had ordered before."""
-    ready(loop)
-    older_work(loop)
-    loop.close()
-    loop.model.place(imeis(placed), SERVICE)
+def without_list(loop: Loop) -> Loop:
+    """A later loop for which the provider does not list, after ten looks."""
     loop.model.list_is_down = True
     later = Loop(loop.database, loop.folder, loop.model)
     later.step(3)
@@ -168,6 +163,17 @@ def test_what_the_balance_shows_of_another_copy_pauses_the_batch(loop: Loop, pla
         later.let_all(LIST, BALANCE)
         later.clock.now += 5.0
         later.step(2)
+    return later
+
+
+@pytest.mark.parametrize(("placed", "state"), [(4, "paused"), (0, "running")])
+def test_what_the_balance_shows_of_another_copy_pauses_the_batch(loop: Loop, placed: int, state: str) -> None:
+    """Seen: a restored folder was sent again where the list hid what it had ordered before."""
+    ready(loop)
+    older_work(loop)
+    loop.close()
+    loop.model.place(imeis(placed), SERVICE)
+    later = without_list(loop)
     later.close()
     assert later.states()[0][0] == state
     assert (PAID_ELSEWHERE.format("$0.32") == later.states()[0][1]) is (state == "paused")
@@ -184,13 +190,7 @@ def test_orders_that_a_rebuild_has_restored_explain_what_left_the_account(loop: 
     report, listed, rows = plan_rebuild(loop.database, client, loop.checkpoints)
     assert rebuild_records(loop.database, report, listed, rows).restored == (4, 0, 4, 0)
     loop.model.place(imeis(hidden, 4), SERVICE)
-    loop.model.list_is_down = True
-    later = Loop(loop.database, loop.folder, loop.model)
-    later.step(3)
-    for _ in range(10):
-        later.let_all(LIST, BALANCE)
-        later.clock.now += 5.0
-        later.step(2)
+    later = without_list(loop)
     assert (later.states()[0][0], CALL in later.waiting) == (state, state == "running")
     later.close()
     assert loop.outcomes(batch_id) == ["ordered"] * 4 + ["waiting"] * 4

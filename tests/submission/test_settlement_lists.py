@@ -146,20 +146,13 @@ def test_what_was_in_doubt_when_the_rest_was_cancelled_is_not_sent_again(databas
     assert one(database, query, doubtful.chunk_id) == "cancelled: it was not placed by the provider's list"
 
 
-def test_what_comes_back_unsent_after_the_rest_was_cancelled_is_cancelled_too(database: IMEIDatabase) -> None:
-    turned_away = call(database, imeis(150))
+@pytest.mark.parametrize(("total", "left"), [(150, 50), (100, 0)], ids=["some were left", "all was on its way"])
+def test_what_comes_back_unsent_after_the_rest_was_cancelled_is_cancelled_too(
+    database: IMEIDatabase, total: int, left: int
+) -> None:
+    turned_away = call(database, imeis(total))
     with database.write() as connection:
-        assert chunk_moves.cancel_rest(connection, turned_away.batch_id) == 50
-        chunk_moves.release(connection, turned_away, "The provider asks for fewer calls (HTTP 429).")
-    assert batch_state(database, turned_away.batch_id)[0] is BatchState.FINISHED
-    assert {word for word, _ in outcome(database, turned_away)} == {"cancelled"}
-
-
-def test_what_comes_back_unsent_after_a_stop_while_all_was_on_its_way_is_cancelled_too(database: IMEIDatabase) -> None:
-    """Nothing was left to cancel when the person stopped the batch."""
-    turned_away = call(database, imeis(100))
-    with database.write() as connection:
-        assert chunk_moves.cancel_rest(connection, turned_away.batch_id) == 0
+        assert chunk_moves.cancel_rest(connection, turned_away.batch_id) == left
         chunk_moves.release(connection, turned_away, "The provider asks for fewer calls (HTTP 429).")
     assert batch_state(database, turned_away.batch_id)[0] is BatchState.FINISHED
     assert {word for word, _ in outcome(database, turned_away)} == {"cancelled"}

@@ -31,6 +31,7 @@ from people import Role, scopes_of
 from simulator.server import Call
 from storage.list_limits import write_list_limit
 from storage.token_store import NewToken
+from submission.listing import NEAREST
 
 #: What is lost when the machine fails is nothing that a test looks at; what was committed outlives the server.
 SAFE = ("fsync=off", "full_page_writes=off", "synchronous_commit=on", "authentication_timeout=2s")
@@ -45,13 +46,13 @@ PROOF_AFTER = 10.0
 LISTED = 4000
 #: The orders that show how far back a list reaches: those known right before the first call that has no end yet, or
 #: that such a call repeats, and all since. Some were charged long before: a doubt is settled long after its call.
-AROUND_DOUBT = """
+AROUND_DOUBT = f"""
 WITH first AS (
   SELECT coalesce(min(a.after_order), 9e18) AS id
   FROM attempts a JOIN chunks c ON c.id = a.chunk_id OR c.doubt_attempt = a.id
   WHERE c.state IN ('sending', 'in_doubt')
 )
-(SELECT order_id FROM orders, first WHERE orders.id <= first.id ORDER BY orders.id DESC LIMIT 200)
+(SELECT order_id FROM orders, first WHERE orders.id <= first.id ORDER BY orders.id DESC LIMIT {NEAREST})
 UNION ALL SELECT order_id FROM orders, first WHERE orders.id > first.id
 """
 #: Room on the list for orders that are a proof.
