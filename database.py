@@ -357,7 +357,7 @@ class Changes:
 def once(connection: Connection, read: Callable[..., Answer], *given: object) -> Answer:
     """Return what read(connection, *given) returns, called a single time in a snapshot(): nothing there can change.
 
-    Nobody may change the answer.
+    Nobody may change the answer, unless it is a dictionary that is read only to be filled.
     """
     known: dict[object, Any] | None = connection.get_execution_options().get(READ_ONCE)
     if known is None:

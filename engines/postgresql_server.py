@@ -58,6 +58,8 @@ RISK = (
     "The database server has {} set to off: if its machine fails, it may lose which calls were made, and IMEIs may be"
     " paid twice. Set it to on, and start again."
 )
+UNREADABLE = "DATABASE_URL cannot be read: it must look like postgresql://user:password@host:5432/name."
+NOT_OWNER = "The user of DATABASE_URL may not make tables in this database: make this user its owner."
 REVISION = "SELECT version_num FROM alembic_version"
 HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
 TIMES = f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_session_timeout={IDLE:g}s"
@@ -85,10 +87,6 @@ NETWORK = {
     "keepalives_count": "3",
     "tcp_user_timeout": "20000",
 }
-
-
-UNREADABLE = "DATABASE_URL cannot be read: it must look like postgresql://user:password@host:5432/name."
-NOT_OWNER = "The user of DATABASE_URL may not make tables in this database: make this user its owner."
 
 
 class PostgreSQLServer:

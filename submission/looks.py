@@ -8,7 +8,6 @@ import logging
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from typing import Protocol
 
 from database import IMEIDatabase
@@ -68,10 +67,10 @@ class ListReader:
         confirmed = self._confirm(listed)
         held = self._account.balance() if alone and (answered or must_look) else None
         seconds = self._clock() - asked_at
-        look = Look(tuple(listed), asked_at, last_order, answered, alone, None, confirmed, seconds, failure)
-        if held is not None:
-            look = replace(look, credits=held.credits, last_rejection=held.last_rejection)
-        return look.prepare()
+        credits, rejected = (held.credits, held.last_rejection) if held else (None, 0)
+        return Look(
+            tuple(listed), asked_at, last_order, answered, alone, credits, confirmed, seconds, failure, rejected
+        ).prepare()
 
     def failed(self, last_order: int, alone: bool) -> Look:
         """Return a look that was broken off by an error of the program."""

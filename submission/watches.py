@@ -99,8 +99,8 @@ class Watches:
         for attempt_id, size in sizes.items():
             if attempt_id not in self.watches:
                 sent, ended = self.sent.get(attempt_id), self.ended.get(attempt_id)
-                self.watches[attempt_id] = Watch(size, now, now if sent is None else sent, ended)
-                self.watches[attempt_id].is_own = sent is not None
+                is_own = sent is not None
+                self.watches[attempt_id] = Watch(size, now, now if sent is None else sent, ended, is_own=is_own)
         for attempt_id in self.watches.keys() - sizes.keys():
             del self.watches[attempt_id]
         self.sent = {attempt_id: moment for attempt_id, moment in self.sent.items() if attempt_id in sizes}

@@ -27,13 +27,7 @@ from web.access import allow, describe
 from web.batch_fields import LONGEST_NAME, names_from
 from web.batch_moves import pause_batch, resume_at, stop_batch
 from web.context import PAGE, at_one_moment, batch_or_404, row_number
-from web.downloads import (
-    columns_asked,
-    file_download,
-    is_workbook,
-    named_by_columns,
-    sheet_download,
-)
+from web.downloads import columns_asked, file_download, is_workbook, named_by_columns, sheet_download
 from web.filters import SHOWN, suggested_tags
 from web.format import plural
 from web.order_columns import OrderTable, headings, shown_columns
