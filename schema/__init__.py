@@ -18,7 +18,18 @@ from schema.batch_tables import (
 from schema.cluster_tables import raw_answers
 from schema.columns import INTEGER, metadata
 from schema.desk_tables import batch_tags, customers, order_tags, preferences, saved_filters, tags
-from schema.dialect import DayStart, WordList, each_of, insert_rows, last_id, skip_ids, slowness, sql, upsert
+from schema.dialect import (
+    DayStart,
+    WordList,
+    each_of,
+    insert_rows,
+    last_id,
+    run_together,
+    skip_ids,
+    slowness,
+    sql,
+    upsert,
+)
 from schema.event_tables import IS_NEW, audit_entries, deliveries, outbox_events, webhooks
 from schema.model_tables import imported_models, tac_models
 from schema.order_tables import (

@@ -25,6 +25,7 @@ from typing import Any
 
 from sqlalchemy import (
     TIMESTAMP,
+    BindParameter,
     Boolean,
     Connection,
     Dialect,
@@ -196,6 +197,24 @@ def _bound(words: str, names: tuple[str, ...], count: int) -> str:
     named = ", ".join(f"column{place} AS {name}" for place, name in enumerate(columns, start=1))
     line = f"({', '.join('?' * len(columns))})"
     return ROWS.sub(f"(SELECT {named} FROM (VALUES {', '.join([line] * count)}))", words)
+
+
+def run_together(connection: Connection, statements: Sequence[TextClause], values: Mapping[str, Any]) -> list[int]:
+    """Run statements that change rows of different tables. Return how many rows each has changed.
+
+    PostgreSQL takes them as one, which saves a round trip for each: none of them sees what the others change.
+    """
+    if connection.dialect.name == POSTGRESQL:
+        return list(connection.execute(_as_one(tuple(statements)), values).one())
+    return [connection.execute(statement, values).rowcount for statement in statements]
+
+
+@cache
+def _as_one(statements: tuple[TextClause, ...]) -> TextClause:
+    parts = ", ".join(f"part{place} AS ({one.text} RETURNING 1)" for place, one in enumerate(statements))
+    counts = ", ".join(f"(SELECT count(*) FROM part{place})" for place in range(len(statements)))
+    given = [bind for one in statements for bind in one.get_children() if isinstance(bind, BindParameter)]
+    return sql(f"WITH {parts} SELECT {counts}").bindparams(*given)
 
 
 def last_id(connection: Connection, table: Table) -> int:

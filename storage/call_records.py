@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, select, update
 
 from database import Transaction, utc_now
 from orders import Chunk, ChunkState, Item, ItemOutcome, Outcome, PlacedOrder, until_result
-from schema import attempts, chunks, insert_rows, items, sql
+from schema import attempts, chunks, insert_rows, items, run_together, sql
 from settings import MAIN_ACCOUNT
 from storage.batch_states import finish_if_done, start, touch
 from storage.chunk_moves import end_attempts, take_out
@@ -279,13 +279,12 @@ def _write_clean(connection: Transaction, answered: Sequence[Chunk]) -> None:
     if not answered:
         return
     ids, count = json.dumps([chunk.chunk_id for chunk in answered]), sum(len(chunk.items) for chunk in answered)
-    ordered = connection.execute(ORDERED, {"ids": ids}).rowcount
-    expect(ordered == count, f"{ordered} of {count} items were undecided")
     sent = json.dumps([(chunk.chunk_id, chunk.attempt) for chunk in answered])
-    moved = connection.execute(ANSWERED, {"rows": sent}).rowcount
-    expect(moved == len(answered), f"{moved} of {len(answered)} chunks were on the wire")
     ended = json.dumps([chunk.attempt_id for chunk in answered])
-    connection.execute(ENDED, {"attempts": ended, "now": utc_now()})
+    values = {"ids": ids, "rows": sent, "attempts": ended, "now": utc_now()}
+    ordered, moved, _ = run_together(connection, (ORDERED, ANSWERED, ENDED), values)
+    expect(ordered == count, f"{ordered} of {count} items were undecided")
+    expect(moved == len(answered), f"{moved} of {len(answered)} chunks were on the wire")
 
 
 def _write_judged(

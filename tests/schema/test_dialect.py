@@ -4,10 +4,22 @@ import json
 from datetime import date, datetime
 
 import pytest
-from sqlalchemy import bindparam, func, literal, select
+from sqlalchemy import bindparam, func, insert, literal, select
 
 from database import IMEIDatabase, utc_now
-from schema import DayStart, WordList, batches, each_of, insert_rows, last_id, orders, saved_searches, skip_ids, sql
+from schema import (
+    DayStart,
+    WordList,
+    batches,
+    each_of,
+    insert_rows,
+    last_id,
+    orders,
+    run_together,
+    saved_searches,
+    skip_ids,
+    sql,
+)
 
 
 @pytest.fixture(params=["file_database", "server_database"])
@@ -70,6 +82,25 @@ def test_rows_are_inserted_with_other_values_and_known_ones_do_not_count(databas
     found = [database.get_order(order_id) or {} for order_id in "123"]
     assert [row["attempt_id"] for row in found] == [2**40, None, 7]
     assert {(row["order_date"], row["notes"]) for row in found} == {(datetime(2026, 11, 25, 12), "n")}
+
+
+def test_statements_that_run_together_say_how_many_rows_each_has_changed(database: IMEIDatabase) -> None:
+    for order_id in "123":
+        database.insert_order({"order_id": order_id, "imei": order_id})
+        with database.write() as connection:
+            connection.execute(insert(saved_searches).values(imeis="[]", rejected=0, created_at=utc_now()))
+    named = sql("UPDATE orders SET notes = :notes WHERE order_id IN (SELECT value FROM each(:ids AS TEXT) given)")
+    dated = sql("UPDATE saved_searches SET created_at = :now WHERE id > 1").bindparams(
+        bindparam("now", type_=saved_searches.c.created_at.type)
+    )
+    values = {"notes": "n", "ids": '["1", "9"]', "now": datetime(2026, 11, 25, 12)}
+    with database.write() as connection:
+        assert run_together(connection, (named, dated), values) == [1, 2]
+        assert run_together(connection, (named, dated), {**values, "ids": "[]"}) == [0, 2]
+    assert (database.get_order("1") or {})["notes"] == "n"
+    with database.read() as connection:
+        found = connection.execute(select(saved_searches.c.created_at).order_by(saved_searches.c.id)).scalars().all()
+    assert [when == datetime(2026, 11, 25, 12) for when in found] == [False, True, True]
 
 
 def test_ids_that_were_given_are_known_and_can_be_skipped(database: IMEIDatabase) -> None:
