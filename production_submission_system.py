@@ -267,7 +267,7 @@ class ProductionSubmissionSystem:
                 limits = self._record(connection, answers, has_space)
                 claimed = self._claim(connection, answers, limits) if may_claim else []
         except guards.WrongStateError as error:
-            logger.warning("Another process moved a chunk (%s); each answer is written by itself", error)
+            logger.warning("Not all answers can be written at once (%s): each is written by itself", error)
             self._room.forget()
             return self._commit_one_by_one(answers)
         except lease.LeaseLostError as error:
@@ -377,7 +377,7 @@ class ProductionSubmissionSystem:
         with self.database.write() as connection:
             self._ownership.take(connection)
             recovery = self.carrier.recover(connection)
-            self._recorder.write(connection, recovery.answers)
+            self._recorder.write(connection, recovery.answers, carefully=True)
             if recovery.answers:
                 logger.warning("Recovered %d calls that were on the wire when the program ended", len(recovery.answers))
             self._settler.note(connection, self._clock())  # before the last IMEIs are claimed

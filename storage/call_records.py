@@ -13,6 +13,7 @@ from json.encoder import encode_basestring_ascii as quoted
 from types import MappingProxyType
 
 from sqlalchemy import bindparam, select, update
+from sqlalchemy.exc import IntegrityError
 
 from database import Transaction, utc_now
 from orders import Chunk, ChunkState, Item, ItemOutcome, Outcome, PlacedOrder, until_result
@@ -21,7 +22,7 @@ from settings import MAIN_ACCOUNT
 from storage.batch_states import finish_if_done, start, touch
 from storage.chunk_moves import end_attempts, take_out
 from storage.doubt_moves import answer_if_settled
-from storage.guards import Row, expect
+from storage.guards import Row, WrongStateError, expect
 
 #: The time of a statement.
 NOW = bindparam("now", type_=attempts.c.sent_at.type)
@@ -50,8 +51,9 @@ PLACE = (
     " SELECT given.order_id, given.imei, given.status, given.raw, given.attempt_id, b.id, b.service_name, b.service_id,"
     " b.unit_price, :now, :now, :now, :notes, :account"
     " FROM rows(:rows AS order_id TEXT, imei TEXT, status TEXT, raw TEXT, attempt_id INTEGER, batch_id INTEGER) given"
-    " CROSS JOIN batches b ON b.id = given.batch_id WHERE true ON CONFLICT (order_id) DO NOTHING"
+    " CROSS JOIN batches b ON b.id = given.batch_id WHERE true"
 )
+UNLESS_KNOWN = " ON CONFLICT (order_id) DO NOTHING"
 #: The orders whose ids belong to another batch, IMEI, service or account: is_same where only the batch differs. The
 #: rows are (place of the call, batch id, order id, IMEI).
 KNOWN = sql(
@@ -172,25 +174,26 @@ def write_intents(connection: Transaction, chunk_ids: Sequence[int], account: st
     return found
 
 
-def record_answers(connection: Transaction, calls: Sequence[CallRecord], also_in_doubt: bool = False) -> None:
+def record_answers(connection: Transaction, calls: Sequence[CallRecord], carefully: bool = False) -> None:
     """sending → answered, or in_doubt while an IMEI is, with the orders and outcomes of all these calls of one account.
 
-    also_in_doubt: the chunks may be in doubt already, because another process gave the calls up. An order id that
-    belongs to another IMEI or service is not believed: that IMEI is in doubt. One that the same IMEI has from another
-    batch is no new order: that IMEI is a duplicate. A chunk that a person cleared loses that mark: what is in doubt now
-    needs a new decision. Raises WrongStateError, after which the transaction must be rolled back.
+    carefully: the chunks may be in doubt already, because another process gave the calls up, and order ids may be known
+    already. Not to look for that is faster, and raises WrongStateError where it is so; the transaction must be rolled
+    back then. An order id that belongs to another IMEI or service is not believed: that IMEI is in doubt. One that the
+    same IMEI has from another batch is no new order: that IMEI is a duplicate. A chunk that a person cleared loses that
+    mark: what is in doubt now needs a new decision.
     """
     if not calls:
         return
-    known = _insert_orders(connection, [call.orders for call in calls], calls[0].chunk.account)
+    known = _insert_orders(connection, [call.orders for call in calls], calls[0].chunk.account, carefully)
     clean, judged = list[Chunk](), list[tuple[CallRecord, KnownOrders]]()
     for place, call in enumerate(calls):
-        if call.is_clean and not also_in_doubt and place not in known:
+        if call.is_clean and not carefully and place not in known:
             clean.append(call.chunk)
         else:
             judged.append((call, known.get(place, NONE_KNOWN)))
     _write_clean(connection, clean)
-    _write_judged(connection, judged, also_in_doubt)
+    _write_judged(connection, judged, carefully)
     batch_ids = {call.chunk.batch_id for call in calls}
     touch(connection, *batch_ids)
     for batch_id in batch_ids:
@@ -241,14 +244,24 @@ def _leave_out(connection: Transaction, chunk: Chunk, others: Sequence[ItemOutco
 
 
 def _insert_orders(
-    connection: Transaction, calls: Sequence[Sequence[OrderRow]], account: str, notes: str | None = None
+    connection: Transaction,
+    calls: Sequence[Sequence[OrderRow]],
+    account: str,
+    carefully: bool,
+    notes: str | None = None,
 ) -> Mapping[int, KnownOrders]:
     """Insert the orders of calls. Return what their ids mean that belong to another already, by the place of the call.
 
-    account: whose orders.
+    account: whose orders. carefully: ids may be known already; WrongStateError where one is and that is not expected.
     """
-    rows = list(chain.from_iterable(calls))
-    if insert_rows(connection, PLACE, rows, now=utc_now(), notes=notes, account=account) == len(rows):
+    rows, values = list(chain.from_iterable(calls)), {"now": utc_now(), "notes": notes, "account": account}
+    if not carefully:
+        try:
+            insert_rows(connection, PLACE, rows, **values)
+        except IntegrityError as error:
+            raise WrongStateError("an order id is known already") from error
+        return {}
+    if insert_rows(connection, PLACE + UNLESS_KNOWN, rows, **values) == len(rows):
         return {}
     named = [(place, row[5], row[0], row[1]) for place, call in enumerate(calls) for row in call]
     found: dict[int, dict[str, tuple[Outcome, str]]] = {}
@@ -266,7 +279,7 @@ def _insert_of(
 ) -> KnownOrders:
     """Insert the orders that outcomes name. Returns what those mean, by IMEI, that belong to another already."""
     calls = [encode_orders(chunk, _ordered(item_outcomes))]
-    return _insert_orders(connection, calls, chunk.account, notes).get(0, NONE_KNOWN)
+    return _insert_orders(connection, calls, chunk.account, carefully=True, notes=notes).get(0, NONE_KNOWN)
 
 
 def _ordered(item_outcomes: Sequence[ItemOutcome]) -> list[PlacedOrder]:
@@ -287,9 +300,7 @@ def _write_clean(connection: Transaction, answered: Sequence[Chunk]) -> None:
     expect(moved == len(answered), f"{moved} of {len(answered)} chunks were on the wire")
 
 
-def _write_judged(
-    connection: Transaction, calls: Sequence[tuple[CallRecord, KnownOrders]], also_in_doubt: bool
-) -> None:
+def _write_judged(connection: Transaction, calls: Sequence[tuple[CallRecord, KnownOrders]], carefully: bool) -> None:
     """sending → answered or in_doubt for calls of which each IMEI has its own outcome."""
     if not calls:
         return
@@ -304,7 +315,7 @@ def _write_judged(
         moves.append((chunk.chunk_id, chunk.attempt, state, call.message))
         ends.append((chunk.attempt_id, "in doubt" if doubtful else "answered", call.message))
     _decide(connection, decided)
-    states = [ChunkState.SENDING, ChunkState.IN_DOUBT] if also_in_doubt else [ChunkState.SENDING]
+    states = [ChunkState.SENDING, ChunkState.IN_DOUBT] if carefully else [ChunkState.SENDING]
     moved = connection.execute(JUDGED, {"rows": json.dumps(moves), "states": json.dumps(states)}).rowcount
     expect(moved == len(moves), f"{moved} of {len(moves)} chunks were {' or '.join(states)}")
     end_attempts(connection, ends)

@@ -86,13 +86,14 @@ class Recorder:
         self._resume_at: float | None = None  #: when the provider's maintenance may be over
         self._is_resuming = False  #: the transaction that is not committed yet resumes the batches
 
-    def write(self, connection: Transaction, answers: Sequence[Answer], also_in_doubt: bool = False) -> ListLimits:
+    def write(self, connection: Transaction, answers: Sequence[Answer], carefully: bool = False) -> ListLimits:
         """Write what answers mean. Returns the list lengths that were read or learned. Raises WrongStateError.
 
-        also_in_doubt: another process may have put the calls in doubt.
+        carefully: another process may have put the calls in doubt, and order ids may be known already.
         """
         answers = self._carrier.take(connection, answers)
-        record_answers(connection, [answer.record for answer in answers if answer.record is not None], also_in_doubt)
+        records = [answer.record for answer in answers if answer.record is not None]
+        record_answers(connection, records, carefully)
         limits = ListLimits(connection, self._options.chunk_size, self._options.account)
         lengths = set[tuple[str, int]]()
         for answer in answers:
@@ -116,7 +117,7 @@ class Recorder:
         """Write one answer to a call that another process may have moved. What it placed is never lost."""
         try:
             with database.write() as connection:
-                self.write(connection, [answer], also_in_doubt=True)
+                self.write(connection, [answer], carefully=True)
         except guards.WrongStateError:
             chunk, item_outcomes = answer.chunk, outcomes_of(answer.chunk, answer.judgement)
             logger.error("Chunk %d was moved by another process; its answer is recorded all the same", chunk.chunk_id)

@@ -396,8 +396,8 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
         write_all, together_tries = running._recorder.write, list[int]()
         single_tries = list[int]()
 
-        def hindered(connection, answers, also_in_doubt=False):
-            if also_in_doubt:
+        def hindered(connection, answers, carefully=False):
+            if carefully and answers:
                 single_tries.extend(answer.chunk.chunk_id for answer in answers)
                 if len(single_tries) <= 3:
                     raise DatabaseUnavailableError("COMMIT", {}, Exception("database is locked"))
@@ -405,7 +405,7 @@ def test_no_answer_is_forgotten_where_a_moved_chunk_meets_a_locked_database(simu
                 together_tries.append(len(answers))
                 if len(answers) == 3 and together_tries.count(3) == 1:
                     raise guards.WrongStateError("another program moved a chunk")
-            return write_all(connection, answers, also_in_doubt)
+            return write_all(connection, answers, carefully)
 
         monkeypatch.setattr(running._recorder, "write", hindered)
         monkeypatch.setattr(running, "_collect", lambda collect=running._collect: together(collect, running))

@@ -101,6 +101,20 @@ def test_a_single_call_that_meets_maintenance_is_sent_again_after_it(loop: Loop)
     assert loop.outcomes(batch_id) == ["ordered"] * 2
 
 
+def test_an_order_id_that_is_known_already_costs_no_other_answer_of_its_turn(loop: Loop) -> None:
+    """Together the answers cannot be written; each by itself is, and the one IMEI is in doubt."""
+    batch_id = sending(loop, 8)
+    for _ in range(4):
+        loop.wire.let_through(loop.waiting.index(CALL))
+    known = loop.model.charges[2]
+    loop.database.insert_order({"order_id": str(known.order_id), "imei": "359999000000018", "status": "Pending"})
+    loop.step()
+    numbers = [imei for call in loop.sent for imei in call]
+    expected = ["in_doubt" if imei == known.imei else "ordered" for imei in numbers]
+    assert dict(zip(numbers, loop.outcomes(batch_id), strict=True)) == dict(zip(numbers, expected, strict=True))
+    assert one(loop.database, "SELECT count(*) FROM orders WHERE batch_id = ?", batch_id) == 7
+
+
 def test_a_429_gives_back_what_has_not_begun(loop: Loop) -> None:
     """One call met the limit; the other three are planned again and sent when the hold is over."""
     batch_id = sending(loop, 8)

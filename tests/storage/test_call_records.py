@@ -204,7 +204,7 @@ def test_orders_of_more_than_one_statement_are_all_inserted_and_one_that_was_kno
     calls = [call(database, imeis(100, first=100 * n)) for n in range(ROWS_AT_ONCE[database.dialect] // 100 + 1)]
     database.insert_order({"order_id": str(100 * len(calls) - 1), "imei": imeis(1, first=5000)[0], "status": "Pending"})
     with database.write() as connection:
-        record_answers(connection, [clean(chunk, 100 * n) for n, chunk in enumerate(calls)])
+        record_answers(connection, [clean(chunk, 100 * n) for n, chunk in enumerate(calls)], carefully=True)
     assert one(database, "SELECT count(*), count(attempt_id) FROM orders") == (100 * len(calls), 100 * len(calls) - 1)
     assert one(database, "SELECT imei FROM items WHERE outcome = 'in_doubt'") == calls[-1].items[-1].imei
 
@@ -215,7 +215,7 @@ def test_a_known_order_id_in_a_clean_answer_leaves_its_imei_in_doubt(database: I
     database.insert_order({"order_id": "8", "imei": stranger, "status": "Pending"})
     chunk, other = call(database, imeis(2)), call(database, imeis(2, first=10))
     with database.write() as connection:
-        record_answers(connection, [clean(other, 11), clean(chunk, 7)])
+        record_answers(connection, [clean(other, 11), clean(chunk, 7)], carefully=True)
     words = "the provider gave order 8 to another IMEI or service too"
     rows = everything(database)
     assert [row[6:8] for row in rows["items"]] == [("ordered", None), ("in_doubt", words), *[("ordered", None)] * 2]
@@ -224,10 +224,25 @@ def test_a_known_order_id_in_a_clean_answer_leaves_its_imei_in_doubt(database: I
     assert one(database, "SELECT count(*) FROM orders") == 4
 
 
+@pytest.mark.parametrize("first_id", [7, 12])
+def test_answers_that_are_expected_to_be_new_are_not_written_where_an_order_id_is_known(
+    database: IMEIDatabase, first_id: int
+) -> None:
+    """It was stored before, or another answer of the same turn gives it."""
+    database.insert_order({"order_id": "8", "imei": imeis(1, first=90)[0], "status": "Pending"})
+    chunk, other = call(database, imeis(2)), call(database, imeis(2, first=10))
+    with (
+        nothing_is_written(database),
+        pytest.raises(WrongStateError, match=r"^an order id is known already"),
+        database.write() as connection,
+    ):
+        record_answers(connection, [clean(other, 11), clean(chunk, first_id)])
+
+
 def test_an_order_id_that_two_answers_of_a_turn_give_is_believed_of_one(database: IMEIDatabase) -> None:
     first, second = call(database, imeis(2)), call(database, imeis(2, first=10))
     with database.write() as connection:
-        record_answers(connection, [clean(first, 1), clean(second, 2)])
+        record_answers(connection, [clean(first, 1), clean(second, 2)], carefully=True)
     found = [row[6] for row in everything(database)["items"]]
     assert found == ["ordered", "ordered", "in_doubt", "ordered"]
     assert one(database, "SELECT imei FROM orders WHERE order_id = '2'") == first.items[1].imei
@@ -245,7 +260,7 @@ def test_answers_of_every_kind_are_written_together(database: IMEIDatabase) -> N
     doubt = [ItemOutcome(*item, Outcome.IN_DOUBT, message="no answer") for item in calls[3].items]
     with database.write() as connection:
         records = [clean(calls[0], 1), record_of(calls[1], mixed), clean(calls[2], 21)]
-        record_answers(connection, [*records, record_of(calls[3], doubt, "no answer came")])
+        record_answers(connection, [*records, record_of(calls[3], doubt, "no answer came")], carefully=True)
     rows = everything(database)
     duplicate = "the provider answers with order 21, which is known already"
     assert [row[6:8] for row in rows["items"]] == [
@@ -270,7 +285,7 @@ def test_a_call_that_another_process_put_in_doubt_is_answered_where_that_is_allo
         put_in_doubt(connection, chunk)
         connection.exec_driver_sql("UPDATE chunks SET cleared = true")
     with database.write() as connection:
-        record_answers(connection, [clean(chunk, 1)], also_in_doubt=True)
+        record_answers(connection, [clean(chunk, 1)], carefully=True)
     assert one(database, "SELECT state, cleared FROM chunks") == ("answered", 0)
     assert [row[6] for row in everything(database)["items"]] == ["ordered"] * 2
 
@@ -284,7 +299,7 @@ def test_one_wrong_call_of_a_turn_leaves_all_of_them_unwritten(
     with rival.write() as connection:
         released(connection, second)
     with nothing_is_written(database), pytest.raises(WrongStateError), database.write() as connection:
-        record_answers(connection, [clean(first, 1), refused], also_in_doubt=allowed)
+        record_answers(connection, [clean(first, 1), refused], carefully=allowed)
 
 
 def test_an_imei_that_moved_to_another_chunk_is_not_decided_by_the_answer_to_its_old_one(
@@ -319,16 +334,16 @@ def sent_again(database: IMEIDatabase, chunk: Chunk) -> None:
         write_intents(connection, [chunk.chunk_id])
 
 
-@pytest.mark.parametrize("also_in_doubt", [False, True])
+@pytest.mark.parametrize("carefully", [False, True])
 @pytest.mark.parametrize("outcome", [Outcome.ORDERED, Outcome.REFUSED])
 def test_an_answer_to_an_earlier_attempt_is_not_written_for_the_call_on_the_wire(
-    database: IMEIDatabase, rival: IMEIDatabase, outcome: Outcome, also_in_doubt: bool
+    database: IMEIDatabase, rival: IMEIDatabase, outcome: Outcome, carefully: bool
 ) -> None:
     chunk = call(database, imeis(2))
     sent_again(rival, chunk)
     record = record_of(chunk, [ItemOutcome(*item, outcome, f"{n}") for n, item in enumerate(chunk.items)])
     with nothing_is_written(database), pytest.raises(WrongStateError), database.write() as connection:
-        record_answers(connection, [record], also_in_doubt)
+        record_answers(connection, [record], carefully)
     with nothing_is_written(database), pytest.raises(WrongStateError), database.write() as connection:
         released(connection, chunk)
 

@@ -77,9 +77,9 @@ def test_an_answer_that_was_committed_already_is_refused_and_changes_no_order(da
     with database.write() as connection:
         record_answers(connection, [record])
     before = everything(database)
-    for also_in_doubt in (False, True):
+    for carefully in (False, True):
         with pytest.raises(WrongStateError), database.write() as connection:
-            record_answers(connection, [record], also_in_doubt)
+            record_answers(connection, [record], carefully)
     assert everything(database) == before
     with database.write() as connection:
         record_late(connection, chunk, [], "again")

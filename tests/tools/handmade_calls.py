@@ -67,7 +67,7 @@ def record_outcomes(
     connection: Connection, chunk: Chunk, item_outcomes: Sequence[ItemOutcome], message: str = ""
 ) -> None:
     """Write these outcomes for a call that is on the wire or in doubt."""
-    record_answers(connection, [record_of(chunk, item_outcomes, message)], also_in_doubt=True)
+    record_answers(connection, [record_of(chunk, item_outcomes, message)], carefully=True)
 
 
 def answered(database: IMEIDatabase, chunk: Chunk, first_id: int) -> list[IMEIOrder]:
