@@ -17,6 +17,7 @@ pace = Table(
     Column("orders_wait", Boolean, nullable=False, server_default=false()),
     Column("orders", TEXT, nullable=False, server_default="[]"),  #: starts within the window, as JSON
     Column("reads", TEXT, nullable=False, server_default="[]"),
+    Column("seen_at", REAL, nullable=False, server_default=text("0")),  #: the clock when the loop looked last
 )
 
 #: Who leads, until when: the place of the lock file where there are several machines.

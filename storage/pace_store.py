@@ -43,6 +43,13 @@ RESERVE = text(
 )
 #: Reservations need no flush of their own: what follows before the call is flushed, and all before it with it.
 NO_FLUSH = text("SET LOCAL synchronous_commit TO off")
+#: The loop notes the clock; a clock that is behind what was noted by more than these seconds was set back.
+STEP = 1.0
+SEEN = text(f"UPDATE pace SET seen_at = {NOW} WHERE account = :account AND seen_at <= {NOW} + {STEP}")
+FOLLOW = text(
+    f"UPDATE pace SET seen_at = {NOW}, newest_start = :newest_start, hold_until = :hold_until, orders = :orders,"
+    " reads = :reads WHERE account = :account"
+)
 #: The least distance of two starts (seconds), so that each has a number of its own.
 LEAST = 1e-5
 #: Seconds by which a call may be later than its start, with a limit and without one.
@@ -73,6 +80,7 @@ class Slots:
     orders_wait: bool
     orders: tuple[float, ...]  #: starts within the window
     reads: tuple[float, ...]
+    seen_at: float = 0.0  #: what the clock showed when the loop looked last
 
     def next_start(self) -> float:
         """Return when the next call may start."""
@@ -89,6 +97,12 @@ class Slots:
         if self.allowance is not None:
             orders, reads = ((*orders, start), reads) if kind == ORDERS else (orders, (*reads, start))
         return replace(self, newest_start=start, orders=orders, reads=reads)
+
+    def earlier(self, seconds: float) -> "Slots":
+        """Return the row with all its times earlier."""
+        orders, reads = (tuple(at - seconds for at in starts) for starts in (self.orders, self.reads))
+        newest_start, hold_until = self.newest_start - seconds, self.hold_until - seconds
+        return replace(self, newest_start=newest_start, hold_until=hold_until, orders=orders, reads=reads)
 
     def without(self, start: float) -> "Slots":
         """Return the row without the call at this start. What was reserved in vain delays nobody."""
@@ -160,6 +174,21 @@ def give_back(connection: Connection, account: str, slot: Slot) -> None:
         _store(connection, account, found.without(slot.start))
 
 
+def follow_clock(connection: Connection, account: str) -> None:
+    """Note what the clock of the database shows. Where it was set back, all starts are as far ahead as before.
+
+    Otherwise no call would start before the clock has shown the same time again.
+    """
+    connection.execute(NO_FLUSH)
+    if connection.execute(SEEN, {"account": account}).rowcount:
+        return
+    found = _locked(connection, account)
+    if found is not None:
+        known = found.earlier(found.seen_at - found.now)
+        times = {"newest_start": known.newest_start, "hold_until": known.hold_until}
+        connection.execute(FOLLOW, {"account": account, **times, **_lists(known)})
+
+
 def _locked(connection: Connection, account: str) -> Slots | None:
     connection.execute(NO_FLUSH)
     row = connection.execute(LOCK, {"account": account}).first()
@@ -173,10 +202,13 @@ def _reserved(connection: Connection, account: str, kind: str, found: Slots) -> 
 
 
 def _store(connection: Connection, account: str, changed: Slots) -> None:
-    lists = {"orders": json.dumps(changed.orders), "reads": json.dumps(changed.reads)}
-    connection.execute(STORE, {"account": account, "newest_start": changed.newest_start, **lists})
+    connection.execute(STORE, {"account": account, "newest_start": changed.newest_start, **_lists(changed)})
+
+
+def _lists(changed: Slots) -> dict[str, str]:
+    return {"orders": json.dumps(changed.orders), "reads": json.dumps(changed.reads)}
 
 
 def _slots(row: Row[Any]) -> Slots:
     known = (row.now, row.newest_start, row.hold_until, row.spacing, row.allowance, row.seconds, row.orders_wait)
-    return Slots(*known, tuple(json.loads(row.orders)), tuple(json.loads(row.reads)))
+    return Slots(*known, tuple(json.loads(row.orders)), tuple(json.loads(row.reads)), row.seen_at)

@@ -1,5 +1,6 @@
 """The carrier of several machines: answers come once, what nobody has begun comes back, what is lost is in doubt."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -8,12 +9,13 @@ from dataclasses import replace
 
 import pytest
 from handed_over import ACCOUNT, ANSWER, Provider, handed_over, let_calls_start, worker
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from database import IMEIDatabase
 from gsm_fusion_client import OutcomeUnknownError
 from orders import Chunk, ChunkState
 from production_submission_system import ProductionSubmissionSystem
+from schema.cluster_tables import pace
 from storage import call_queries, handed_calls, pace_store
 from storage.handed_calls import at_once
 from storage.job_queue import JobQueue
@@ -228,6 +230,63 @@ def test_the_pace_of_a_process_that_was_overtaken_is_replaced(database: IMEIData
         with database.read() as connection:
             slots = pace_store.slots(connection, "main")
     assert slots is not None and slots.allowance is not None
+
+
+def test_a_clock_of_the_database_that_is_set_back_stops_no_call(database: IMEIDatabase) -> None:
+    with at_once(database) as connection:
+        pace_store.follow_clock(connection, ACCOUNT)
+        assert pace_store.reserve_unlimited(connection, ACCOUNT)
+        pace_store.hold(connection, ACCOUNT, 0.5)
+    set_back(database, 3600.0)
+    carrier = made(database)
+    with carrier.open():
+        collected(carrier, [])
+    with at_once(database) as connection:
+        slot, found = pace_store.reserve_unlimited(connection, ACCOUNT), pace_store.slots(connection, ACCOUNT)
+    assert slot is not None and found is not None
+    assert slot.wait < 5.0
+    assert found.seen_at == pytest.approx(found.now, abs=5.0)
+
+
+def test_the_limit_holds_when_the_clock_of_the_database_is_set_back(database: IMEIDatabase) -> None:
+    """Starts lie as far ahead as before: of five calls the fifth waits for the next window."""
+    let_calls_start(database, 4)
+    with at_once(database) as connection:
+        pace_store.follow_clock(connection, ACCOUNT)
+        assert all(pace_store.reserve_order(connection, ACCOUNT) for _ in range(3))
+    set_back(database, 3600.0)
+    with at_once(database) as connection:
+        pace_store.follow_clock(connection, ACCOUNT)
+        waits = [slot.wait for _ in range(2) if (slot := pace_store.reserve_order(connection, ACCOUNT))]
+    assert waits[0] < 5.0
+    assert waits[1] > 50.0
+
+
+def test_a_clock_of_the_database_that_goes_on_moves_no_start(database: IMEIDatabase) -> None:
+    let_calls_start(database, 4)
+    carrier = made(database, Throttle(5, 4))
+    with carrier.open(), at_once(database) as connection:
+        slot = pace_store.reserve_order(connection, ACCOUNT)
+    for _ in range(2):
+        with at_once(database) as connection:
+            pace_store.follow_clock(connection, ACCOUNT)
+    with at_once(database) as connection:
+        pace_store.follow_clock(connection, "another account")
+        found = pace_store.slots(connection, ACCOUNT)
+    assert slot is not None and found is not None
+    assert (found.newest_start, found.orders) == (slot.start, (slot.start,))
+
+
+def set_back(database: IMEIDatabase, seconds: float) -> None:
+    """Write all times of the pace as if the clock had been ahead by these seconds."""
+    with at_once(database) as connection:
+        found = pace_store.slots(connection, ACCOUNT)
+        assert found is not None
+        ahead = found.earlier(-seconds)
+        lists = [json.dumps(ahead.orders), json.dumps(ahead.reads)]
+        times = [ahead.newest_start, ahead.hold_until, found.seen_at + seconds, *lists]
+        columns = ("newest_start", "hold_until", "seen_at", "orders", "reads")
+        connection.execute(update(pace).values(dict(zip(columns, times, strict=True))))
 
 
 def test_quick_calls_of_the_last_batch_let_the_next_one_be_planned_ahead(database: IMEIDatabase) -> None:
