@@ -101,7 +101,9 @@ BEGUN_BY = text(
     f"SELECT {CALL} FROM attempts a JOIN chunks c ON c.id = a.chunk_id JOIN batches b ON b.id = c.batch_id"
     f" WHERE a.taken_by = {TAKEN_BY} AND a.ended_at IS NULL"
 )
-STORED = text("SELECT id FROM raw_answers WHERE account = :account ORDER BY id LIMIT :most")
+STORED = text(
+    f"SELECT ARRAY(SELECT id FROM raw_answers WHERE account = :account ORDER BY id LIMIT :most) AS rows, {NOW} AS now"
+)
 ARRIVED = text(
     "SELECT id, account, call, content, failure, began_at, arrived_at FROM raw_answers"
     " WHERE id = ANY(:rows) ORDER BY id"
@@ -282,9 +284,10 @@ def end_job(connection: Connection | Direct, job: int) -> None:
     connection.execute(END_JOB, {"job": job})
 
 
-def stored(connection: Connection, account: str) -> set[int]:
-    """Return the rows of the stored answers of an account, the oldest ones where there are many."""
-    return set(connection.execute(STORED, {"account": account, "most": MOST}).scalars())
+def stored(connection: Connection, account: str) -> tuple[set[int], float]:
+    """Return the rows of the stored answers of an account, the oldest ones where there are many, and the clock."""
+    found = connection.execute(STORED, {"account": account, "most": MOST}).one()
+    return set(found.rows), found.now
 
 
 def arrived(connection: Connection, rows: Collection[int]) -> list[RawAnswer]:

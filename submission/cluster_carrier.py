@@ -134,8 +134,8 @@ class ClusterCarrier:
             self._write_pace()
             self._look_after({chunk.attempt_id: chunk for chunk in on_the_wire})
             with without_begin(self._database) as connection:
-                self._clocks.note(handed_calls.database_clock(connection), self._clock())
-                rows = handed_calls.stored(connection, self._account)
+                rows, database_time = handed_calls.stored(connection, self._account)
+                self._clocks.note(database_time, self._clock())
                 found = handed_calls.arrived(connection, rows - self._known) if rows - self._known else []
         except DatabaseUnavailableError as error:
             logger.error("Answers cannot be read now: %s", error.orig)

@@ -127,7 +127,7 @@ def test_a_call_is_no_older_where_the_clock_of_the_server_was_stepped_meanwhile(
     (attempt_id,), started = handed_over(database), time.monotonic()
     with monkeypatch.context() as before, at_once(database) as connection:
         earlier = handed_calls.database_clock(connection) - step
-        before.setattr(handed_calls, "database_clock", lambda _: earlier)
+        before.setattr(handed_calls, "stored", lambda *_: (set(), earlier))
         assert collected(carrier, []) == []
     with at_once(database) as connection:
         call = handed_calls.begin(connection, attempt_id, ACCOUNT, "a worker", 1e12)

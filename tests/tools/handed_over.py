@@ -83,5 +83,5 @@ def call_jobs(database: IMEIDatabase, provider: Provider, stopping: threading.Ev
 def kept(database: IMEIDatabase) -> list[tuple[int, bytes | None, str]]:
     """(attempt, content, failure) of each stored answer."""
     with database.read() as connection:
-        rows = handed_calls.stored(connection, ACCOUNT)
+        rows, _ = handed_calls.stored(connection, ACCOUNT)
         return [(raw.chunk.attempt_id, raw.content, raw.failure) for raw in handed_calls.arrived(connection, rows)]
