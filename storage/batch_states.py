@@ -30,7 +30,8 @@ UNIT_PRICE = select(batches.c.unit_price).where(batches.c.id == OF_THIS_BATCH)
 STATE = select(batches.c.state).where(batches.c.id == OF_THIS_BATCH)
 TOUCH = sql(
     "UPDATE batches SET revision = revision + 1 FROM each(:ids AS INTEGER) changed WHERE batches.id = changed.value"
-    " RETURNING id, state"
+    " RETURNING id, state, NOT EXISTS (SELECT 1 FROM chunks c WHERE c.batch_id = batches.id"
+    "  AND c.state IN ('planned', 'sending')) AS is_done"
 )
 TOUCH_STARTING = (
     update(batches)
@@ -144,14 +145,16 @@ def set_notice(connection: Connection, notice: str) -> None:
     )
 
 
-def touch(connection: Connection, *batch_ids: int) -> None:
+def touch(connection: Connection, *batch_ids: int) -> list[int]:
     """Make the revisions of batches grow, so that every open page updates, and announce those that are at rest.
 
-    Called after what changes, with each batch once.
+    Called after what changes, with each batch once. Returns those of which nothing is planned or on the wire.
     """
-    if batch_ids:
-        touched = connection.execute(TOUCH, {"ids": json.dumps(batch_ids)}).all()
-        outbox.announce(connection, *(row.id for row in touched if row.state != BatchState.RUNNING))
+    if not batch_ids:
+        return []
+    touched = connection.execute(TOUCH, {"ids": json.dumps(batch_ids)}).all()
+    outbox.announce(connection, *(row.id for row in touched if row.state != BatchState.RUNNING))
+    return [row.id for row in touched if row.is_done]
 
 
 def start(connection: Connection, batch_id: int, now: datetime) -> None:

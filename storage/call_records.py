@@ -195,8 +195,7 @@ def record_answers(connection: Transaction, calls: Sequence[CallRecord], careful
     _write_clean(connection, clean)
     _write_judged(connection, judged, carefully)
     batch_ids = {call.chunk.batch_id for call in calls}
-    touch(connection, *batch_ids)
-    for batch_id in batch_ids:
+    for batch_id in touch(connection, *batch_ids):
         finish_if_done(connection, batch_id)
 
 
