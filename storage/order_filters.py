@@ -9,7 +9,7 @@ others are tested on what that finds:
 2. Where every term fits more than FEW, a page fills soon: the orders are walked in the order of the page (by row id,
    or by date for a filter with dates) and tested, led by the term whose newest orders reach back least (`_reach`).
 3. A verdict and a finding that never come together, such as pass and Locked, would be looked for in all orders: their
-   pairs have indexes of their own, in which they are counted up to FEW.
+   pairs have indexes of their own, in which they are counted first, up to FEW.
 4. Rejected orders are a fiftieth of all and say little about the other terms: they have an index of their own
    (schema.IS_REJECTED) that holds what filters ask of them.
 
@@ -188,15 +188,18 @@ def guide(connection: Connection, chosen: OrderFilter, most: int = 0) -> Guide:
     in_order = [term.name for term in terms if (term.name == DATE if chosen.dated else term.looks == 1)]
     if len(terms) == len(in_order) <= 1:
         return Guide(in_order[0] if in_order else "", meanings=meanings)
-    counts = counts_of(connection, terms, VERY_FEW)
+    counts, paired = counts_of(connection, terms, VERY_FEW), dict[str, int]()
     if min(counts.values()) > VERY_FEW:
         if chosen.status == OrderStatus.REJECTED:
             return Guide(REJECTED, sorts=chosen.dated, meanings=meanings)
-        counts = counts_of(connection, terms, FEW if len(terms) > 1 else most)
+        paired = counts_of(connection, list(pairs_of(chosen, meanings)), most if len(terms) == 2 else FEW)
+        common = {name for pair in paired if paired[pair] > FEW for name in terms_of_pair(pair)}
+        counts = dict.fromkeys(common, FEW + 1) | counts_of(
+            connection, [term for term in terms if term.name not in common], FEW if len(terms) > 1 else most
+        )
     looks = sum(term.looks for term in terms)
     costs = {term.name: counts[term.name] * max(looks - term.looks, 1) for term in terms}
-    pairs = pairs_of(chosen, meanings) if min(costs.values()) > FEW else ()
-    costs |= counts_of(connection, list(pairs), most if len(terms) == 2 else FEW)
+    costs |= paired if min(costs.values()) > FEW else {}
     least = min(costs, key=lambda name: costs[name])
     found = _found(terms, costs | counts, most)
     if costs[least] <= FEW:
@@ -384,6 +387,11 @@ def pairs_of(chosen: OrderFilter, meanings: Wordings) -> Iterator[Term]:
             index = f"{PAIRS}{name}"
             seek = and_(orders.c.verdict == chosen.verdict, _is_one_of(orders.c[name], meanings[name]))
             yield Term(index, seek, seek)
+
+
+def terms_of_pair(pair: str) -> tuple[str, str]:
+    """Return the names of the two terms of a pair: the verdict, and the finding."""
+    return PAIRS.removesuffix("_"), f"idx_orders_{pair.removeprefix(PAIRS)}"
 
 
 def _worded(name: str, words: Sequence[str]) -> Term:
