@@ -12,10 +12,13 @@ from sqlalchemy import Connection, and_, case, func, select
 from database import IMEIDatabase, count_orders
 from grading import PENDING
 from schema import orders, slowness, sums
+from storage.newest_orders import PERSON, TAG, batches_of_person, batches_of_tag
 from storage.order_filters import (
     REJECTED,
     Guide,
     OrderFilter,
+    Wordings,
+    are_few_batches,
     count_of,
     guide,
     led_by,
@@ -27,7 +30,8 @@ from storage.order_filters import (
 #: For the count of a page: entries of one index that are counted, and looks into indexes for several terms. Where a
 #: database is slower, both are smaller by that factor.
 INDEX_ONLY, LOOKED_AT = 200_000, 20_000
-#: What schema.sums() adds up by: a filter of these terms alone is counted exactly, however many orders fit.
+#: What schema.sums() adds up by: a filter of these terms alone is counted exactly, however many orders fit. A person
+#: or a tag with few batches are more of these.
 SUMMED = frozenset({"status", "verdict", "batch", "since", "until"})
 
 
@@ -56,7 +60,7 @@ def _most(connection: Connection) -> int:
 
 def guided_count(connection: Connection, chosen: OrderFilter, guided: Guide) -> Count:
     """Return the count of a filter whose guide is known."""
-    if chosen.verdict != PENDING and chosen.arguments().keys() <= SUMMED:
+    if is_summed(chosen, guided.meanings):
         return Count(_summed(connection, chosen), is_all=True)
     most = _most(connection)
     if guided.found is not None:
@@ -69,13 +73,23 @@ def guided_count(connection: Connection, chosen: OrderFilter, guided: Guide) -> 
     return _counted_among(connection, chosen, guided)
 
 
+def is_summed(chosen: OrderFilter, meanings: Wordings) -> bool:
+    """Return whether the sums that are kept have the count of a filter: of SUMMED terms, and of few batches."""
+    by_batch = {name for name in (PERSON, TAG) if are_few_batches(meanings, name)}
+    return chosen.verdict != PENDING and chosen.arguments().keys() <= SUMMED | by_batch
+
+
 def _summed(connection: Connection, chosen: OrderFilter) -> int:
-    """Return the number of orders of a filter of SUMMED terms, from the sums that are kept."""
+    """Return the number of orders of a filter that is_summed(), from the sums that are kept."""
     if not chosen.arguments():
         return count_orders(connection)
     added = sums().c
     wanted = ((added.status, chosen.status), (added.verdict, chosen.verdict), (added.batch_id, chosen.batch))
     terms = [column == value for column, value in wanted if value not in ("", None)]
+    if chosen.person:
+        terms.append(added.batch_id.in_(batches_of_person(chosen.person)))
+    if chosen.tag:
+        terms.append(added.batch_id.in_(batches_of_tag(chosen.tag)))
     if chosen.dated:
         terms.append(added.day >= (chosen.since.isoformat() if chosen.since else "0"))  # not the unknown day ""
     if chosen.until:

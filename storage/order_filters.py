@@ -10,7 +10,9 @@ others are tested on what that finds:
    or by date for a filter with dates) and tested, led by the term whose newest orders reach back least (`_reach`).
 3. A verdict and a finding that never come together, such as pass and Locked, would be looked for in all orders: their
    pairs have indexes of their own, in which they are counted first, up to FEW.
-4. Rejected orders are a fiftieth of all and say little about the other terms: they have an index of their own
+4. The orders of one person or of a tag that few batches have are read batch by batch, from the newest ones
+   (storage/newest_orders.py).
+5. Rejected orders are a fiftieth of all and say little about the other terms: they have an index of their own
    (schema.IS_REJECTED) that holds what filters ask of them.
 
 A `Term` therefore has up to three wordings: `seek` lets SQLite use the index, `read` keeps it from the index, `probe`
@@ -19,7 +21,7 @@ order_wordings.py knows which stored words a finding ("ON") or a name ("verizon"
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -29,10 +31,20 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 from database import IMEIDatabase
 from grading import PENDING
 from orders import FINAL_STATUSES, OrderStatus
-from schema import IS_REJECTED, PENDING_BY_DATE, DayStart, WordList, batch_tags, batches, order_tags, orders, sql
+from schema import IS_REJECTED, PENDING_BY_DATE, DayStart, WordList, order_tags, orders, sql
+from storage.newest_orders import (
+    MOST_BATCHES,
+    PERSON,
+    TAG,
+    batches_alone_with,
+    batches_of_person,
+    batches_of_tag,
+    newest_of_batches,
+    some_batches,
+)
 from storage.order_wordings import FINDINGS, MEANT, wordings
 from storage.rows import Order
-from storage.tag_store import batches_alone_with, tag_key
+from storage.tag_store import tag_key
 
 #: Orders that a walk reads at a time, without holding a transaction between.
 WALKED_AT_ONCE = 2000
@@ -52,8 +64,8 @@ DATE = "idx_order_date"
 REJECTED = "idx_orders_rejected"
 #: How the names of the indexes of a verdict with a finding begin.
 PAIRS = "idx_orders_verdict_"
-#: The orders of some batches, of one person or with one tag, and how many of these are asked for the newest order.
-PERSON, TAG, RECENT_BATCHES = "person", "tag", 20
+#: How many of the batches of one person or tag are asked for the newest order.
+RECENT_BATCHES = 20
 #: A comparison and not "is not null", which SQLite answers without the index.
 MISMATCHED = orders.c.other_imei > ""
 
@@ -87,13 +99,16 @@ class OrderFilter:
 
     def arguments(self) -> dict[str, Any]:
         """What is set, as a URL holds it."""
-        found = {name: value for name, value in asdict(self).items() if value not in ("", None, False, ())}
-        return {name: _in_url(value) for name, value in found.items()}
+        found = {name: getattr(self, name) for name in NAMES}
+        return {name: _in_url(value) for name, value in found.items() if value not in ("", None, False, ())}
 
     @property
     def dated(self) -> bool:
         """Whether its orders are sorted by their date; else they are by their row id."""
         return self.since is not None or self.until is not None
+
+
+NAMES = tuple(field.name for field in fields(OrderFilter))
 
 
 class Term(NamedTuple):
@@ -106,6 +121,7 @@ class Term(NamedTuple):
     looks: int = READ  #: looks into the index for a test, or what reading costs; 1: the index holds them by row id
     parts: tuple[ColumnElement[bool], ...] = ()  #: the same orders by one index each, where seek needs several
     batches: Select[Any] | None = None  #: the ids of the batches that most of these orders are in
+    are_few_batches: bool = False  #: all of these orders are in `batches`, of which there are at most MOST_BATCHES
     words: tuple[ColumnElement[bool], ...] = ()  #: the same orders by few words of one index, which has each by row id
 
     @property
@@ -188,6 +204,8 @@ def guide(connection: Connection, chosen: OrderFilter, most: int = 0) -> Guide:
     in_order = [term.name for term in terms if (term.name == DATE if chosen.dated else term.looks == 1)]
     if len(terms) == len(in_order) <= 1:
         return Guide(in_order[0] if in_order else "", meanings=meanings)
+    if len(terms) == 1 and terms[0].are_few_batches:
+        return Guide(terms[0].name, meanings=meanings)
     counts, paired = counts_of(connection, terms, VERY_FEW), dict[str, int]()
     if min(counts.values()) > VERY_FEW:
         if chosen.status == OrderStatus.REJECTED:
@@ -247,10 +265,19 @@ def rare_guide(connection: Connection, chosen: OrderFilter) -> Guide | None:
 def wordings_of(connection: Connection, chosen: OrderFilter) -> Wordings:
     """For each finding or name of the filter, such as "ON", every stored value that means it.
 
-    For a tag that no order has itself, the ids of its batches, or of the first two.
+    For a person and for a tag that no order has itself, the ids of the batches, at most MOST_BATCHES and one.
     """
     found = {name: wordings(connection, name, getattr(chosen, name)) for name in MEANT if getattr(chosen, name)}
-    return found | {TAG: list(map(str, batches_alone_with(connection, chosen.tag)))} if chosen.tag else found
+    if chosen.person:
+        found[PERSON] = list(map(str, some_batches(connection, batches_of_person(chosen.person))))
+    if chosen.tag:
+        found[TAG] = list(map(str, batches_alone_with(connection, chosen.tag)))
+    return found
+
+
+def are_few_batches(meanings: Wordings, name: str) -> bool:
+    """Return whether PERSON or TAG means the orders of at most MOST_BATCHES batches, and no others."""
+    return 0 < len(meanings.get(name, ())) <= MOST_BATCHES
 
 
 def fitting(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[bool]]:
@@ -268,6 +295,9 @@ def page_query(chosen: OrderFilter, guided: Guide, before: int | None, limit: in
     terms = list(terms_of(chosen, guided.meanings))
     if len(terms) == 1 and terms[0].words and not guided.name:
         return _newest_by_words(terms[0].words, before, limit)
+    if len(terms) == 1 and limit and guided.name in (PERSON, TAG) and not guided.sorts:
+        newest = newest_of_batches(guided.name, getattr(chosen, guided.name), before, limit)
+        return select(orders).where(orders.c.id.in_(newest)).order_by(orders.c.id.desc())
     if len(terms) <= 1 and not guided.sorts:
         return select(orders).where(*conditions).order_by(*order).limit(limit)
     ids = select(orders.c.id).where(*conditions).order_by(*order).limit(limit)
@@ -362,10 +392,9 @@ def terms_of(chosen: OrderFilter, meanings: Wordings, before: int | None = None)
         if value:
             yield Term(name, column == value, _read(column) == value, _is_in_index(name, column.name, [value]), 1)
     if chosen.person:
-        theirs = select(batches.c.id).where(batches.c.ordered_by == chosen.person)
-        yield Term(PERSON, orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs), batches=theirs)
+        yield _in_batches(PERSON, batches_of_person(chosen.person), meanings)
     if chosen.tag:
-        yield _tagged(chosen, meanings.get(TAG, ()))
+        yield _tagged(chosen, meanings)
     if chosen.verdict == PENDING:
         yield Term("idx_orders_pending", PENDING_BY_DATE, _read(orders.c.status).not_in(FINAL_STATUSES))
     elif chosen.verdict:
@@ -412,22 +441,24 @@ def _of_batch(batch_id: int) -> Term:
     return Term(name, column == batch_id, _read(column) == batch_id, _is_in_index(name, column.name, [batch_id]), 1)
 
 
-def _tagged(chosen: OrderFilter, alone: Sequence[str]) -> Term:
-    """The orders with a tag, their own or that of their batch: a union, which both databases look up by its ids.
+def _in_batches(name: str, theirs: Select[Any], meanings: Wordings) -> Term:
+    """The orders of some batches."""
+    seek, read = orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs)
+    return Term(name, seek, read, batches=theirs, are_few_batches=are_few_batches(meanings, name))
 
-    alone: batches that have the tag, where no order has it itself.
-    """
+
+def _tagged(chosen: OrderFilter, meanings: Wordings) -> Term:
+    """The orders with a tag, their own or that of their batch: a union, which both databases look up by its ids."""
+    alone, theirs = meanings.get(TAG, ()), batches_of_tag(chosen.tag)
     if len(alone) == 1 and chosen.batch is None:
         return _of_batch(int(alone[0]))
-    key = tag_key(chosen.tag)
-    own = select(order_tags.c.order_row).where(order_tags.c.tag == key)
-    theirs = select(batch_tags.c.batch_id).where(batch_tags.c.tag == key)
-    seek, read = orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs)
     if alone:
-        return Term(TAG, seek, read, batches=theirs)
+        return _in_batches(TAG, theirs, meanings)
+    own = select(order_tags.c.order_row).where(order_tags.c.tag == tag_key(chosen.tag))
     of_batches = orders.alias("of_batches")
     both = orders.c.id.in_(union_all(own, select(of_batches.c.id).where(of_batches.c.batch_id.in_(theirs))))
     own_only = and_(orders.c.id.in_(own), func.coalesce(orders.c.batch_id, 0).not_in(theirs))
+    seek, read = orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs)
     return Term(TAG, both, or_(_read(orders.c.id).in_(own), read), parts=(seek, own_only), batches=theirs)
 
 

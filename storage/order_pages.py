@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 from database import IMEIDatabase
 from grading import PENDING, Verdict
 from schema import orders
-from storage.order_counts import Count, counting_guide, guided_count
+from storage.order_counts import Count, counting_guide, guided_count, is_summed
 from storage.order_filters import Guide, OrderFilter, fitting, guide, guided_page, sorted_page
 from storage.rows import Order
 
@@ -118,7 +118,7 @@ def listed(database: IMEIDatabase, chosen: OrderFilter, wanted: Sort, after: str
     """Return a page with the count of its moment. A filter without the wanted sort is shown newest first."""
     with database.read() as connection:
         guided = counting_guide(connection, chosen)
-        if wanted is Sort.NEWEST and guided.sorts and not after:
+        if wanted is Sort.NEWEST and guided.sorts and not after and not is_summed(chosen, guided.meanings):
             found, total = sorted_page(connection, chosen, guided, limit)
             count = Count(total, is_all=True)
             return Listed(found, count, wanted, sorts(chosen, count))

@@ -6,7 +6,7 @@ deleted.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -175,14 +175,6 @@ def is_tag(database: IMEIDatabase, word: str) -> bool:
     """Return whether something has this tag."""
     with database.read() as connection:
         return connection.execute(select(tags.c.key).where(tags.c.key == tag_key(word))).first() is not None
-
-
-def batches_alone_with(connection: Connection, word: str) -> Sequence[int]:
-    """Return the batches that have a tag, at most two of them; none where an order has it itself."""
-    key = tag_key(word)
-    own = connection.execute(select(order_tags.c.order_row).where(order_tags.c.tag == key).limit(1)).first()
-    some = select(batch_tags.c.batch_id).where(batch_tags.c.tag == key).limit(2)
-    return connection.execute(some).scalars().all() if own is None else ()
 
 
 def known_tags(connection: Connection, most: int) -> list[Tag]:

@@ -22,7 +22,11 @@ from storage.tag_store import tag_batches, tag_orders
 #: Batch → who ordered it.
 PEOPLE = {1: "anna", 2: "bob", 3: "anna", 4: ""}
 #: Tag → the batches and the orders that have it.
-TAGS: dict[str, tuple[list[int], list[int]]] = {"Sold": ([1, 4], [*range(10, 300, 10)]), "hot": ([], [7, 8, 290])}
+TAGS: dict[str, tuple[list[int], list[int]]] = {
+    "Sold": ([1, 4], [*range(10, 300, 10)]),
+    "hot": ([], [7, 8, 290]),
+    "Stock": ([1, 2, 4], []),
+}
 
 
 def add_batches(database: IMEIDatabase) -> None:
@@ -118,7 +122,11 @@ def test_of_two_terms_that_many_orders_fit_the_one_leads_that_is_rarer_among_the
 def test_many_orders_of_a_person_are_looked_up_only_where_the_newest_orders_are_of_others(
     database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A walk from the newest order would pass all orders since a person has left."""
+    """A walk from the newest order would pass all orders since a person has left.
+
+    So it is where there are too many batches to look at the newest order of each.
+    """
+    monkeypatch.setattr(order_filters, "MOST_BATCHES", 0)
     monkeypatch.setattr(order_filters, "VERY_FEW", 5)
     monkeypatch.setattr(order_filters, "FEW", 20)
     add_batches(database)
@@ -172,7 +180,7 @@ VALUES: dict[str, list[Any]] = {
     "verdict": ["", "pass", "fail", "pending"],
     "service": ["", "1", "2"],
     "person": ["", "anna", "bob", "nobody"],
-    "tag": ["", "sold", "HOT", "none"],
+    "tag": ["", "sold", "HOT", "stock", "none"],
     "q": ["", "35", "353370", "353370000000017", "9"],
     "since": [None, date(2026, 3, 3), date(2026, 3, 20)],
     "until": [None, date(2026, 3, 9)],

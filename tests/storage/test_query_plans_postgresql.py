@@ -3,6 +3,7 @@
 tests/storage/test_query_plans.py holds the plans of SQLite, benchmarks/bench_pages.py how long pages take on both.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -23,8 +24,10 @@ from storage import (
     order_wordings,
 )
 from storage.batch_creation import NewBatch, create_batch
+from storage.order_counts import Count
 from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
+from storage.tag_store import tag_batches
 
 COUNT = 20_000
 ORDERS = f"""
@@ -126,6 +129,21 @@ def test_a_page_of_a_finding_in_few_wordings_reads_its_orders_only(
     [plan] = [plan for plan in pages if "idx_orders_fmi" in str(plan) and "orders_pkey" in str(plan)]
     assert str(plan).count("Index Only Scan Backward using idx_orders_fmi") == 2
     assert "Filter" not in str(plan)
+
+
+def test_a_page_of_old_batches_reads_the_newest_orders_of_each(
+    server_database: IMEIDatabase, caught: Statements
+) -> None:
+    tag_batches(server_database, range(1, 11), "old")
+    caught.clear()
+    found = order_pages.listed(server_database, OrderFilter(tag="old"), Sort.NEWEST, "", 51)
+    assert (len(found.orders), found.count) == (51, Count(4999, is_all=True))
+    [(statement, values)] = [one for one in caught.items() if "orders.result_code" in one[0]]
+    with server_database.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, TIMING OFF) {statement}", values).scalars().all()
+    assert "Index Only Scan Backward using idx_orders_batch" in str(plan)
+    rows = [int(rows) * int(loops) for rows, loops in re.findall(r"actual rows=(\d+) loops=(\d+)", "\n".join(plan))]
+    assert max(rows) <= 10 * 52
 
 
 def walks(database: IMEIDatabase, statements: Statements) -> list[str]:
