@@ -24,6 +24,7 @@ from engines import (
     SQLiteEngine,
     UnusableDatabaseError,
     open_engines,
+    read_prepared,
     why_unusable,
 )
 from orders import ServiceInfo
@@ -34,12 +35,10 @@ logger = logging.getLogger(__name__)
 
 SUMS = sums().c
 #: Queries of every page, made once: building a statement takes longer than running it.
-BY_VERDICT = select(SUMS.verdict, func.total(SUMS.orders)).group_by(SUMS.verdict).execution_options(prepared=True)
+BY_VERDICT = select(SUMS.verdict, func.total(SUMS.orders)).group_by(SUMS.verdict)
 SETTING = select(stored_settings.c.value).where(stored_settings.c.key == bindparam("wanted"))
 #: All settings, without the texts of the few that are long.
-SETTINGS = select(
-    stored_settings.c.key, case((func.length(stored_settings.c.value) <= 2000, stored_settings.c.value))
-).execution_options(prepared=True)
+SETTINGS = select(stored_settings.c.key, case((func.length(stored_settings.c.value) <= 2000, stored_settings.c.value)))
 #: The execution option of a connection that holds what was read once in a snapshot that a page shares.
 READ_ONCE = "read_once"
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
@@ -380,7 +379,7 @@ def orders_by_verdict(connection: Connection) -> dict[str, int]:
 
 
 def _orders_by_verdict(connection: Connection) -> dict[str, int]:
-    return {verdict: int(count) for verdict, count in connection.execute(BY_VERDICT).all()}
+    return {verdict: int(count) for verdict, count in read_prepared(connection, BY_VERDICT)}
 
 
 def read_setting(connection: Connection, key: str) -> str | None:
@@ -394,7 +393,7 @@ def read_setting(connection: Connection, key: str) -> str | None:
 
 def _read_settings(connection: Connection) -> dict[str, str | None]:
     """Return key → value of all settings; None for a long one."""
-    return {row[0]: row[1] for row in connection.execute(SETTINGS).all()}
+    return {row[0]: row[1] for row in read_prepared(connection, SETTINGS)}
 
 
 def write_setting(connection: Connection, key: str, value: str) -> None:

@@ -1,6 +1,6 @@
 """The two databases that the program runs on: how each is opened, begins a transaction, and cannot be used."""
 
-from engines.direct import Direct
+from engines.direct import Direct, read_prepared
 from engines.errors import (
     REPLACED,
     DatabaseReplacedError,

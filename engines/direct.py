@@ -1,18 +1,18 @@
-"""Statements that are given to the driver of PostgreSQL at once, for what is on the way of each paid call.
+"""Statements that are given to the driver of PostgreSQL at once: on the way of each paid call, and of every page.
 
 Through SQLAlchemy such a statement takes the process three times as long: it makes a context, a result and a row class
 for each. Its pool is used here too, its way to write parameters, and the errors of this package.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, Self, cast
 
 import psycopg
 from psycopg.rows import namedtuple_row
-from sqlalchemy import Engine, PoolProxiedConnection, TextClause
+from sqlalchemy import ClauseElement, Connection, Engine, Executable, PoolProxiedConnection
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -26,6 +26,10 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 
 class DirectRows(list[Any]):
     """The rows of a statement, with their columns as attributes."""
+
+    def all(self) -> Self:
+        """Return the rows."""
+        return self
 
     def first(self) -> Any:
         """Return the first row, or None."""
@@ -54,14 +58,54 @@ class Direct:
             connection.info[CURSOR] = driver.cursor(row_factory=namedtuple_row)
         self._cursor: psycopg.Cursor[Any] = connection.info[CURSOR]
 
-    def execute(self, statement: TextClause, values: Mapping[str, Any] = NONE) -> DirectRows:
-        """Run a statement. Raises DatabaseUnavailableError."""
-        words = _of_driver(statement)
+    def execute(
+        self, statement: ClauseElement, values: Mapping[str, Any] = NONE, *, prepare: bool = False
+    ) -> DirectRows:
+        """Run a statement, with the values that it has itself and these. Raises DatabaseUnavailableError."""
+        words, own = _of_driver(statement)
         try:
-            self._cursor.execute(words, values)
+            self._cursor.execute(words, {**own, **values}, prepare=prepare or None)
         except psycopg.Error as error:
             raise _known(error, words) from error
         return DirectRows(() if self._cursor.rownumber is None else self._cursor.fetchall())
+
+
+class ReadRows(Protocol):
+    """The rows of a statement, with their columns as attributes."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def all(self) -> Sequence[Any]:
+        """Return the rows."""
+
+    def first(self) -> Any:
+        """Return the first row, or None."""
+
+    def one(self) -> Any:
+        """Return the only row."""
+
+    def scalar(self) -> Any:
+        """Return the first column of the first row, or None."""
+
+    def scalar_one(self) -> Any:
+        """Return the first column of the only row."""
+
+
+def read_prepared(connection: Connection, statement: Executable, values: Mapping[str, Any] = NONE) -> ReadRows:
+    """Run a constant SELECT of every page in the transaction of a connection; read its rows before the next one.
+
+    On PostgreSQL its plan is kept, and it goes to the driver, unless somebody listens to the statements: SQLAlchemy
+    tells them. Raises DatabaseUnavailableError.
+    """
+    if connection.dialect.name != DIALECT.name or connection.dispatch.before_cursor_execute:
+        return cast(ReadRows, connection.execute(statement, values))
+    pooled = connection.connection
+    try:
+        return Direct(pooled).execute(cast(ClauseElement, statement), values, prepare=True)
+    except DatabaseUnavailableError as error:
+        if cast(Any, pooled.dbapi_connection).closed:
+            connection.invalidate(error)
+        raise
 
 
 @contextmanager
@@ -88,6 +132,7 @@ def _known(error: Exception, words: str = "") -> Exception:
 
 
 @cache
-def _of_driver(statement: TextClause) -> str:
-    """Return a statement with its parameters as the driver writes them."""
-    return str(statement.compile(dialect=DIALECT))
+def _of_driver(statement: ClauseElement) -> tuple[str, Mapping[str, Any]]:
+    """Return a statement with its parameters as the driver writes them, and the values that it has itself."""
+    compiled: Any = statement.compile(dialect=DIALECT, compile_kwargs={"render_postcompile": True})
+    return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}

@@ -68,13 +68,12 @@ TIMES = f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_s
 PLANS = "-c random_page_cost=1.1 -c jit=off -c max_parallel_workers_per_gather=0"
 #: Statements are not prepared, so that each is planned for the values that are asked for: a plan for all values would
 #: read a whole table for a rare one. Paid calls (storage/handed_calls.py), triggers and foreign keys keep their plans,
-#: and so do statements with the execution option PREPARED: constant ones that every page runs.
+#: and so do the constant statements of every page (engines/direct.py).
 CONNECTION = {
     "options": f"{TIMES} {PLANS}",
     "application_name": "hammer-api",
     "prepare_threshold": sys.maxsize,
 }
-PREPARED = "prepared"
 #: The exception: each statement is a transaction, and is prepared when it comes for the first time.
 DIRECT = {**CONNECTION, "prepare_threshold": 1}
 BY_ITSELF: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
@@ -193,7 +192,6 @@ def _engine(address: str, size: int = CONNECTIONS, connecting: Mapping[str, Any]
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)
     event.listen(engine, "handle_error", unavailable_error, retval=True)
-    event.listen(engine, "do_execute", _execute_prepared)
     return engine
 
 
@@ -202,14 +200,6 @@ def _prepare_connection(connection: Any, _record: object) -> None:
     was, connection.autocommit = connection.autocommit, True
     connection.execute(FLUSH)
     connection.autocommit = was
-
-
-def _execute_prepared(cursor: Any, statement: str, values: Any, context: Any) -> bool:
-    """Prepare a statement with the execution option PREPARED, and run it. Return False for any other one."""
-    if not context.execution_options.get(PREPARED):
-        return False
-    cursor.execute(statement, values, prepare=True)
-    return True
 
 
 def _begin(connection: Connection) -> None:

@@ -12,13 +12,14 @@ from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, selec
 
 from amounts import exceeds, money
 from database import IMEIDatabase, Transaction, once
+from engines import read_prepared
 from orders import BatchState, ChunkState
 from schema import account_prices, batches, chunks, provider_accounts
 from settings import MAIN_ACCOUNT
 from storage import batch_states
 
 COLUMNS = provider_accounts.c
-ACCOUNTS = select(provider_accounts).order_by(COLUMNS.place, COLUMNS.name).execution_options(prepared=True)
+ACCOUNTS = select(provider_accounts).order_by(COLUMNS.place, COLUMNS.name)
 #: Whether a batch has a planned chunk of no account, or of one of these.
 FREE_CHUNK = select(chunks.c.id).where(
     chunks.c.batch_id == bindparam("batch"),
@@ -102,7 +103,7 @@ def accounts(connection: Connection) -> list[AccountState]:
 
 
 def _accounts(connection: Connection) -> tuple[AccountState, ...]:
-    return tuple(_account(row) for row in connection.execute(ACCOUNTS))
+    return tuple(_account(row) for row in read_prepared(connection, ACCOUNTS))
 
 
 def names_to_ask(connection: Connection) -> list[str]:

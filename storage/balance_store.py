@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, literal, or_, select, true
 
 from database import utc_now
+from engines import read_prepared
 from orders import OrderStatus
 from schema import attempts, balance_readings, chunks, orders, rejections
 from settings import MAIN_ACCOUNT
@@ -139,7 +140,7 @@ def newest_reading_and_call(
 
     None before the first; a call that has not ended counts by when it began. One statement, because every page asks.
     """
-    *reading, called = connection.execute(_newest_reading_and_call(), {"of": account}).one()
+    *reading, called = read_prepared(connection, _newest_reading_and_call(), {"of": account}).one()
     return (None if reading[0] is None else Reading(*reading)), called
 
 
@@ -148,7 +149,7 @@ def _newest_reading_and_call() -> Select[Any]:
     own = select(balance_readings).where(balance_readings.c.account == bindparam("of"))
     newest = own.order_by(balance_readings.c.id.desc()).limit(1).subquery()
     found = select(literal(1).label("one")).subquery().outerjoin(newest, true())
-    return select(newest, _newest_call().scalar_subquery()).select_from(found).execution_options(prepared=True)
+    return select(newest, _newest_call().scalar_subquery()).select_from(found)
 
 
 @cache

@@ -1,11 +1,13 @@
 """Batches with their counts, as pages, streams, commands and events show them, from one snapshot. Reads only."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
 from database import once
+from engines import read_prepared
 from orders import FINAL_STATUSES, BatchState, ChunkState, Outcome, Progress
 from schema import batches, orders, withheld_results
 from storage.kept_sums import OrderSums, counts, order_sums
@@ -17,8 +19,12 @@ def progress_of(connection: Connection, batch_id: int) -> Progress:
 
 
 def read_progresses(connection: Connection, query: Select[Any]) -> list[Progress]:
-    """Return the batches that a SELECT of batches gives, each with its counts; in a snapshot() each is counted once."""
-    rows = connection.execute(query).all()
+    """Return the batches that a SELECT of batches gives, each with its counts."""
+    return counted_progresses(connection, connection.execute(query).all())
+
+
+def counted_progresses(connection: Connection, rows: Sequence[Any]) -> list[Progress]:
+    """Return the batches in rows of their table, each with its counts; in a snapshot() each is counted once."""
     known = once(connection, _none_counted)
     new = [row for row in rows if row.id not in known]
     counted = counts(connection, new)
@@ -36,7 +42,7 @@ def _none_counted(_: Connection) -> dict[int, Progress]:
 
 def withheld_counts(connection: Connection) -> dict[int, int]:
     """Return batch id → its orders that still wait for a withheld result; 0 for orders of no batch."""
-    return {row[0]: int(row[1]) for row in connection.execute(_withheld_counts())}
+    return {row[0]: int(row[1]) for row in read_prepared(connection, _withheld_counts())}
 
 
 @cache
@@ -44,8 +50,7 @@ def _withheld_counts() -> Select[Any, int]:
     """coalesce() keeps SQLite from the indexes of all orders: it looks up the withheld ones, which are few."""
     batch, status = func.coalesce(orders.c.batch_id, 0), func.coalesce(orders.c.status, "")
     held = orders.c.order_id.in_(select(withheld_results.c.order_id))
-    waiting = select(batch, func.count()).where(held, status.not_in(FINAL_STATUSES)).group_by(batch)
-    return waiting.execution_options(prepared=True)
+    return select(batch, func.count()).where(held, status.not_in(FINAL_STATUSES)).group_by(batch)
 
 
 def _progress(row: Any, outcomes: dict[str, int], states: dict[str, int], sums: OrderSums, withheld: int) -> Progress:

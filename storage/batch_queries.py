@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, exists, func, or_, select
 
 from database import IMEIDatabase, once, utc_now
+from engines import read_prepared
 from grading import VerdictCounts
 from orders import FOUND_IN_LIST, NAMED_BY_PERSON, BatchState, ChunkState, Outcome, Progress
 from schema import IS_LISTED, MILLIONTH, NOT_FINAL, attempts, batches, chunks, items, orders, sql, status_changes, sums
 from storage.batch_doubt import at_stake, doubtful
-from storage.batch_progress import read_progresses
+from storage.batch_progress import counted_progresses, read_progresses
 from storage.kept_sums import Counts, counts
 from storage.rows import Order
 from storage.verdict_store import counts_of
@@ -60,14 +61,13 @@ def under_way_and_recent(connection: Connection, limit: int) -> tuple[list[Progr
 
 
 def _read_under_way_and_recent(connection: Connection, limit: int) -> list[Progress]:
-    return read_progresses(connection, _under_way_and_recent(limit))
+    return counted_progresses(connection, read_prepared(connection, _under_way_and_recent(limit)).all())
 
 
 @cache  # for the header of every page
 def _under_way_and_recent(limit: int) -> Select[Any]:
     newest = select(batches.c.id).where(IS_LISTED).order_by(batches.c.id.desc()).limit(limit).scalar_subquery()
-    found = select(batches).where(or_(UNFINISHED, batches.c.id.in_(newest))).order_by(batches.c.id)
-    return found.execution_options(prepared=True)
+    return select(batches).where(or_(UNFINISHED, batches.c.id.in_(newest))).order_by(batches.c.id)
 
 
 def unfinished_batches(connection: Connection) -> list[Progress]:

@@ -5,6 +5,7 @@ A row ends unless it is renewed. Each change is one guarded statement. For Postg
 
 from sqlalchemy import Connection, text
 
+from engines import read_prepared
 from storage.handed_calls import NOW
 
 #: A row that ends later than it can was written before the clock of the server was set back.
@@ -15,7 +16,7 @@ TAKE = text(
     " RETURNING e.name"
 )
 RENEW = text(f"UPDATE elections SET expires_at = {NOW} + :seconds WHERE name = :name AND holder = :holder")
-IS_HELD = text(f"SELECT 1 FROM elections WHERE name = :name AND expires_at > {NOW}").execution_options(prepared=True)
+IS_HELD = text(f"SELECT 1 FROM elections WHERE name = :name AND expires_at > {NOW}")
 #: How the names of the rows of workers begin; the others are accounts.
 WORKER = "worker "
 WORKERS = text(f"SELECT count(*) FROM elections WHERE name LIKE '{WORKER}%' AND expires_at > {NOW}")
@@ -36,7 +37,7 @@ def renew(connection: Connection, name: str, holder: str, seconds: float) -> boo
 
 def is_held(connection: Connection, name: str) -> bool:
     """Return whether there is a leader now."""
-    return connection.execute(IS_HELD, {"name": name}).scalar() is not None
+    return read_prepared(connection, IS_HELD, {"name": name}).scalar() is not None
 
 
 def count_workers(connection: Connection) -> int:

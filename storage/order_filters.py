@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, not_, or_, select, union_all
 
 from database import IMEIDatabase
+from engines import read_prepared
 from grading import PENDING
 from orders import FINAL_STATUSES, OrderStatus
 from schema import IS_REJECTED, PENDING_BY_DATE, DayStart, WordList, order_tags, orders, sql
@@ -68,6 +69,7 @@ PAIRS = "idx_orders_verdict_"
 RECENT_BATCHES = 20
 #: A comparison and not "is not null", which SQLite answers without the index.
 MISMATCHED = orders.c.other_imei > ""
+COUNT_MISMATCHED = select(func.count()).select_from(orders).where(MISMATCHED)
 
 
 #: Column → the stored words that mean what is asked of it; any other column is compared with the word itself.
@@ -188,9 +190,9 @@ def imeis_of(database: IMEIDatabase, chosen: OrderFilter, most: int) -> list[str
 
 def mismatched_count(connection: Connection, batch_id: int | None = None) -> int:
     """How many results are about another IMEI than the one that was ordered."""
-    query = select(func.count()).select_from(orders).where(MISMATCHED)
-    narrowed = query if batch_id is None else query.where(_read(orders.c.batch_id) == batch_id)
-    return int(connection.execute(narrowed).scalar_one())
+    if batch_id is None:
+        return int(read_prepared(connection, COUNT_MISMATCHED).scalar_one())
+    return int(connection.execute(COUNT_MISMATCHED.where(_read(orders.c.batch_id) == batch_id)).scalar_one())
 
 
 def guide(connection: Connection, chosen: OrderFilter, most: int = 0) -> Guide:

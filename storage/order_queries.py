@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import IMEIDatabase, orders_by_verdict, utc_now
+from engines import read_prepared
 from grading import NO_VERDICTS, VerdictCounts
 from orders import OrderStatus, Outcome, Progress
 from schema import IS_LISTED, MILLIONTH, attempts, batch_tags, batches, each_of, items, orders, services, sums
@@ -143,7 +144,7 @@ def previous_prices(database: IMEIDatabase) -> dict[str, float]:
 
 def ordered_services(connection: Connection) -> list[tuple[str, str]]:
     """(service id, name) of every service that has orders, by name, for filters."""
-    found = [(row[0], row[1] or row[0]) for row in connection.execute(_ordered_services()).all()]
+    found = [(row[0], row[1] or row[0]) for row in read_prepared(connection, _ordered_services())]
     return sorted(found, key=lambda service: service[1])
 
 
@@ -153,7 +154,7 @@ def _ordered_services() -> Select[Any]:
     used = stored_words("service_id").subquery()
     of_service = select(orders.c.service_name).where(orders.c.service_id == used.c.word)
     named = of_service.order_by(orders.c.id.desc()).limit(1).scalar_subquery()
-    return select(used.c.word, named).where(used.c.word.is_not(None)).execution_options(prepared=True)
+    return select(used.c.word, named).where(used.c.word.is_not(None))
 
 
 def status_counts(database: IMEIDatabase, batch_id: int) -> dict[str, int]:
@@ -232,7 +233,7 @@ def named(search: str) -> Iterator[ColumnElement[bool]]:
 
 def people_who_ordered(connection: Connection) -> list[str]:
     """Return the names of users and tokens that ordered a batch, by name, for filters."""
-    return sorted(filter(None, connection.execute(distinct_words(batches.c.ordered_by)).scalars().all()))
+    return sorted(row.word for row in read_prepared(connection, distinct_words(batches.c.ordered_by)) if row.word)
 
 
 def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderedItem]:

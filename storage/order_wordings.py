@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Column, CompoundSelect, Connection, Select, func, literal_column, select, union_all
 
 from devices import SimState, blacklist_state, fmi_state, sim_state
+from engines import read_prepared
 from schema import orders
 
 #: The columns that hold a finding in the provider's words, and what reads them.
@@ -36,7 +37,7 @@ def wordings(connection: Connection, name: str, wanted: str) -> list[str]:
     means = _names(wanted) if name in NAMES else _is_finding(name, wanted)
     if means is None:
         return [wanted]
-    words = connection.execute(stored_words(name)).scalars().all()
+    words = (row.word for row in read_prepared(connection, stored_words(name)))
     return [word for word in words if word and means(word)] or [wanted]
 
 
@@ -46,7 +47,7 @@ def suggestions(connection: Connection, names: tuple[str, ...] = MEANT) -> dict[
     Orders are counted to COUNTED. One statement: five would take longer to begin than to answer.
     """
     found: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
-    for name, word, count in connection.execute(_counted_words(names)).all():
+    for name, word, count in read_prepared(connection, _counted_words(names)):
         if word:
             found[name].append((word, int(count)))
     return {name: sorted(pairs, key=lambda pair: (-pair[1], pair[0].casefold())) for name, pairs in found.items()}
@@ -72,13 +73,13 @@ def distinct_words(column: Column[Any]) -> Select[Any]:
     first = select(func.min(column).label("word")).where(column > "").cte(f"stored_{column.name}", recursive=True)
     after = select(func.min(column)).where(column > first.c.word).scalar_subquery()
     words = first.union_all(select(after).where(first.c.word.is_not(None)))
-    return select(words.c.word).limit(MOST_WORDINGS).execution_options(prepared=True)
+    return select(words.c.word).limit(MOST_WORDINGS)
 
 
 @cache
 def _counted_words(names: tuple[str, ...]) -> CompoundSelect[Any]:
     """The name of each indexed column with its different values, each of them with its orders up to COUNTED."""
-    return union_all(*map(_counted_words_of, names)).execution_options(prepared=True)
+    return union_all(*map(_counted_words_of, names))
 
 
 def _counted_words_of(name: str) -> Select[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, select
 
 from database import IMEIDatabase
+from engines import read_prepared
 from schema import preferences, upsert
 
 OF_PERSON = (preferences.c.person == bindparam("by"), preferences.c.name == bindparam("wanted"))
@@ -16,7 +17,7 @@ WANTED = select(preferences.c.value).where(*OF_PERSON)
 def preference(database: IMEIDatabase, person: str, name: str) -> Any:
     """Return what a person chose under this name; None where there is nothing."""
     with database.read() as connection:
-        found = connection.execute(WANTED, {"by": person, "wanted": name}).scalar()
+        found = read_prepared(connection, WANTED, {"by": person, "wanted": name}).scalar()
     return None if found is None else json.loads(found)
 
 

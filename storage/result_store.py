@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Insert, Select, TextClause, bindparam, delete, func, or_, select
 
 from database import IMEIDatabase, Transaction, utc_now
+from engines import read_prepared
 from orders import FINAL_STATUSES, IMEIOrder
 from schema import NOT_FINAL, PENDING_BY_DATE, each_of, orders, services, sql, upsert, withheld_results
 from storage import batch_states, outbox, stop_loss, verdict_store
@@ -32,7 +33,7 @@ NOTE_MOVES = sql(
 _OPEN = select(func.count()).select_from(orders).where(NOT_FINAL)
 _DATED = select(func.count()).select_from(orders).where(PENDING_BY_DATE)
 _NAMELESS = _OPEN.where(or_(orders.c.order_id.is_(None), orders.c.order_id == ""))
-COUNT_PENDING = select(_DATED.scalar_subquery() - _NAMELESS.scalar_subquery()).execution_options(prepared=True)
+COUNT_PENDING = select(_DATED.scalar_subquery() - _NAMELESS.scalar_subquery())
 
 Values = dict[str, Any]
 Change = Callable[[IMEIOrder, Any], Values]
@@ -106,7 +107,7 @@ def count_pending(database: IMEIDatabase) -> int:
 
 def read_pending(connection: Connection) -> int:
     """Return what count_pending() returns, inside a transaction."""
-    return int(connection.execute(COUNT_PENDING).scalar_one())
+    return int(read_prepared(connection, COUNT_PENDING).scalar_one())
 
 
 def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Change) -> int:

@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import Row, Select, delete, func, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from database import IMEIDatabase, utc_now
+from engines import read_prepared
 from schema import saved_filters, upsert
 
 COLUMNS = saved_filters.c
+SAVED = select(COLUMNS.id, COLUMNS.person, COLUMNS.name, COLUMNS.query, COLUMNS.is_shared)
+#: Those that a person sees.
+SEEN = SAVED.where(or_(COLUMNS.person == bindparam("by"), COLUMNS.is_shared))
 #: Filters that one person may save.
 MOST = 100
 
@@ -25,23 +29,22 @@ class SavedFilter:
     is_shared: bool  #: everybody sees it
 
     @classmethod
-    def from_row(cls, row: Row[Any]) -> Self:
-        """Make one of a row of _saved()."""
+    def from_row(cls, row: Any) -> Self:
+        """Make one of a row of SAVED."""
         return cls(row.id, row.person, row.name, row.query, row.is_shared)
 
 
 def filters_of(database: IMEIDatabase, person: str) -> list[SavedFilter]:
     """Return the filters that a person sees: their own and the shared ones, by name."""
-    query = _saved().where(or_(COLUMNS.person == person, COLUMNS.is_shared))
     with database.read() as connection:
-        found = [SavedFilter.from_row(row) for row in connection.execute(query).all()]
+        found = [SavedFilter.from_row(row) for row in read_prepared(connection, SEEN, {"by": person})]
     return sorted(found, key=lambda one: (one.name.casefold(), one.filter_id))
 
 
 def find_filter(database: IMEIDatabase, filter_id: int) -> SavedFilter | None:
     """Return one filter; None for an unknown id."""
     with database.read() as connection:
-        row = connection.execute(_saved().where(COLUMNS.id == filter_id)).first()
+        row = connection.execute(SAVED.where(COLUMNS.id == filter_id)).first()
     return SavedFilter.from_row(row) if row else None
 
 
@@ -72,7 +75,3 @@ def delete_filter(database: IMEIDatabase, filter_id: int) -> None:
     """Delete a filter."""
     with database.write() as connection:
         connection.execute(delete(saved_filters).where(COLUMNS.id == filter_id))
-
-
-def _saved() -> Select[Any]:
-    return select(COLUMNS.id, COLUMNS.person, COLUMNS.name, COLUMNS.query, COLUMNS.is_shared)

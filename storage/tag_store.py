@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from database import IMEIDatabase
+from engines import read_prepared
 from schema import batch_tags, each_of, order_tags, orders, sql, tags, upsert
 
 #: Uses of one tag that are counted for a suggestion.
@@ -180,7 +181,7 @@ def is_tag(database: IMEIDatabase, word: str) -> bool:
 def known_tags(connection: Connection, most: int) -> list[Tag]:
     """Return the first tags by name, with the number of their batches and orders."""
     return [
-        Tag(word, int(batches), int(orders)) for word, batches, orders in connection.execute(_known_tags(most)).all()
+        Tag(word, int(batches), int(orders)) for word, batches, orders in read_prepared(connection, _known_tags(most))
     ]
 
 
@@ -188,7 +189,7 @@ def known_tags(connection: Connection, most: int) -> list[Tag]:
 def _known_tags(most: int) -> Select[Any]:
     listed = select(tags).order_by(tags.c.key).limit(most).subquery()
     counts = (_uses(listed.c.key, table) for table in (batch_tags, order_tags))
-    return select(listed.c.word, *counts).order_by(listed.c.key).execution_options(prepared=True)
+    return select(listed.c.word, *counts).order_by(listed.c.key)
 
 
 def _uses(key: ColumnElement[str], table: Table) -> ScalarSelect[int]:

@@ -4,17 +4,22 @@ from typing import cast
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import bindparam, create_engine, event, select, text
 
 from database import DatabaseUnavailableError, IMEIDatabase
-from engines import PostgreSQLServer
+from engines import PostgreSQLServer, read_prepared
 from engines.direct import direct
+from schema import stored_settings
 
 INSERT = text("INSERT INTO settings (key, value) VALUES (:key, :value) ON CONFLICT DO NOTHING RETURNING key, value")
 OTHERS = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE pid <> pg_backend_pid() AND datname = current_database()"
 )
+NAMED = select(stored_settings.c.key.label("name"), stored_settings.c.value).where(
+    stored_settings.c.key == bindparam("wanted"), stored_settings.c.value != "0"
+)
+LISTED = select(stored_settings.c.key).where(stored_settings.c.key.in_(["a", "b"]))
 
 
 @pytest.fixture
@@ -74,3 +79,38 @@ def test_a_bug_in_a_statement_is_no_outage(server: PostgreSQLServer) -> None:
         connection.execute(text("SELECT * FROM nothing"))
     with server.by_itself() as connection:
         assert connection.execute(text("SELECT 1")).scalar() == 1
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+def test_a_constant_statement_reads_in_the_transaction_of_its_connection(
+    database: IMEIDatabase, is_watched: bool
+) -> None:
+    """Who listens to statements hears of it, too."""
+    watched: list[str] = []
+    if is_watched:
+        event.listen(database.engine, "before_cursor_execute", lambda *given: watched.append(given[2]))
+    with database.write() as connection:
+        connection.execute(INSERT, {"key": "a", "value": "1"})
+        [row] = read_prepared(connection, NAMED, {"wanted": "a"})
+        assert (row.name, row.value, *row) == ("a", "1", "a", "1")
+        assert read_prepared(connection, NAMED, {"wanted": "b"}).first() is None
+        assert read_prepared(connection, LISTED).scalar_one() == "a"
+        connection.rollback()
+    with database.read() as connection:
+        assert read_prepared(connection, NAMED, {"wanted": "a"}).all() == []
+    assert any("!=" in statement for statement in watched) == is_watched
+
+
+def test_a_constant_statement_on_a_lost_connection_is_an_outage_of_that_connection_only(
+    server_database: IMEIDatabase,
+) -> None:
+    with (
+        pytest.raises(DatabaseUnavailableError, match="terminating"),
+        server_database.read() as cut,
+        server_database.write() as connection,
+    ):
+        read_prepared(cut, NAMED, {"wanted": "a"})
+        connection.execute(OTHERS)
+        read_prepared(cut, NAMED, {"wanted": "a"})
+    with server_database.read() as connection:
+        assert read_prepared(connection, NAMED, {"wanted": "a"}).scalar() is None
