@@ -20,6 +20,7 @@ from schema.columns import INTEGER, metadata
 from schema.desk_tables import batch_tags, customers, order_tags, preferences, saved_filters, tags
 from schema.dialect import (
     DayStart,
+    NumberList,
     WordList,
     each_of,
     insert_rows,

@@ -25,6 +25,7 @@ from typing import Any
 
 from sqlalchemy import (
     TIMESTAMP,
+    BigInteger,
     BindParameter,
     Boolean,
     Connection,
@@ -243,6 +244,19 @@ class WordList(TypeDecorator[list[str]]):
         return postgresql.ARRAY(Text()) if dialect.name == POSTGRESQL else Text()
 
     def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> Any:
+        return value if dialect.name == POSTGRESQL else json.dumps(value)
+
+
+class NumberList(TypeDecorator[list[int]]):
+    """The type of a parameter that is a list of whole numbers, for is_one_of(): one statement for all lengths."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return postgresql.ARRAY(BigInteger()) if dialect.name == POSTGRESQL else Text()
+
+    def process_bind_param(self, value: list[int] | None, dialect: Dialect) -> Any:
         return value if dialect.name == POSTGRESQL else json.dumps(value)
 
 

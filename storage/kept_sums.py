@@ -24,7 +24,6 @@ from operator import add
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     CompoundSelect,
     Connection,
@@ -40,9 +39,22 @@ from sqlalchemy import (
 )
 
 from database import IMEIDatabase, Transaction
+from engines import read_prepared
 from grading import Verdict, VerdictCounts
 from orders import FINAL_STATUSES, OrderStatus
-from schema import MILLIONTH, UNTALLIED, batches, chunks, items, millionths, order_totals, orders, totals_mark, upsert
+from schema import (
+    MILLIONTH,
+    UNTALLIED,
+    NumberList,
+    batches,
+    chunks,
+    items,
+    millionths,
+    order_totals,
+    orders,
+    totals_mark,
+    upsert,
+)
 from storage.background import Duty
 
 logger = logging.getLogger(__name__)
@@ -63,7 +75,7 @@ FINDINGS = ("carrier", "simlock", "fmi", "blacklist")
 WORDS = union_all(
     *(
         select(literal_column(kind), by, word, func.count())
-        .where(by.in_(bindparam("ids", expanding=True)))
+        .where(func.is_one_of(by, bindparam("ids", None, NumberList)))
         .group_by(by, word)
         for kind, by, word in (
             ("false", items.c.batch_id, items.c.outcome),
@@ -110,7 +122,7 @@ def order_sums(connection: Connection, batch_ids: Sequence[int]) -> dict[int, Or
     that are newer than the mark.
     """
     found = dict.fromkeys(batch_ids, OrderSums())
-    for batch_id, *sums in connection.execute(_order_sums(), {"ids": list(batch_ids)}).all() if batch_ids else ():
+    for batch_id, *sums in read_prepared(connection, _order_sums(), {"ids": list(batch_ids)}) if batch_ids else ():
         found[batch_id] = OrderSums(*map(add, found[batch_id], sums))
     return found
 
@@ -119,13 +131,13 @@ def order_sums(connection: Connection, batch_ids: Sequence[int]) -> dict[int, Or
 def _order_sums() -> CompoundSelect[Any]:
     """Summed part by part, in the order of an index: one sum over both would sort every order first."""
     mark = select(totals_mark.c.upto).scalar_subquery()
-    wanted: BindParameter[Any] = bindparam("ids", expanding=True)
+    wanted = bindparam("ids", None, NumberList)
     kept = _sums_of(order_totals, order_totals.c.orders, order_totals.c.millionths)
     counted: Any = select(order_totals.c.batch_id, *kept)
     newer: Any = select(orders.c.batch_id, *_sums_of(orders, literal_column("1"), millionths()))
     return union_all(
-        counted.where(order_totals.c.batch_id.in_(wanted)).group_by(order_totals.c.batch_id),
-        newer.where(orders.c.batch_id.in_(wanted), orders.c.id > mark).group_by(orders.c.batch_id),
+        counted.where(func.is_one_of(order_totals.c.batch_id, wanted)).group_by(order_totals.c.batch_id),
+        newer.where(func.is_one_of(orders.c.batch_id, wanted), orders.c.id > mark).group_by(orders.c.batch_id),
     )
 
 
@@ -140,7 +152,7 @@ def counts(connection: Connection, rows: Sequence[Any]) -> dict[int, Counts]:
     """Return, for rows of batches: id → (outcome → IMEIs, chunk state → chunks)."""
     stale = [row.id for row in rows if row.tally_revision != row.revision]
     counted: dict[int, Counts] = {batch_id: ({}, {}) for batch_id in stale}
-    for is_chunks, batch_id, word, count in connection.execute(WORDS, {"ids": stale}).all() if stale else ():
+    for is_chunks, batch_id, word, count in read_prepared(connection, WORDS, {"ids": stale}) if stale else ():
         counted[batch_id][is_chunks][word] = count
     known: dict[int, Counts] = {row.id: json.loads(row.tally)[:2] for row in rows if row.tally_revision == row.revision}
     return known | counted
