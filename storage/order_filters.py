@@ -23,6 +23,7 @@ order_wordings.py knows which stored words a finding ("ON") or a name ("verizon"
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -55,6 +56,8 @@ WALKED_FIRST = 100
 FEW = 20_000
 VERY_FEW = 2000  #: orders that fit a term are counted up to this first, which often decides
 READ = 5  #: index entries that can be read in the time of reading one order
+#: Terms that are kept: a page needs its terms six times, and to put one together takes as long as a look into an index.
+REMEMBERED = 256
 #: The last character of Unicode, for the end of a range of texts.
 LAST_SIGN = "\U0010ffff"
 #: Digits from which on a text is a whole IMEI or order id; a shorter one is the beginning of an IMEI.
@@ -386,13 +389,13 @@ def terms_of(chosen: OrderFilter, meanings: Wordings, before: int | None = None)
     rare_status = chosen.status if chosen.status != OrderStatus.COMPLETED else ""
     if chosen.batch is not None:
         yield _of_batch(chosen.batch)
-    for name, column, value in (
-        ("idx_status", orders.c.status, rare_status),
-        ("idx_orders_service", orders.c.service_id, chosen.service),
-        ("idx_status", orders.c.status, "" if rare_status else chosen.status),
+    for index, name, value in (
+        ("idx_status", "status", rare_status),
+        ("idx_orders_service", "service_id", chosen.service),
+        ("idx_status", "status", "" if rare_status else chosen.status),
     ):
         if value:
-            yield Term(name, column == value, _read(column) == value, _is_in_index(name, column.name, [value]), 1)
+            yield _of_value(index, name, value)
     if chosen.person:
         yield _in_batches(PERSON, batches_of_person(chosen.person), meanings)
     if chosen.tag:
@@ -427,20 +430,31 @@ def terms_of_pair(pair: str) -> tuple[str, str]:
 
 def _worded(name: str, words: Sequence[str]) -> Term:
     """One wording has its orders sorted by row id in the index; several, which may be thousands, do not."""
+    if len(words) < READ:
+        return _few_words(name, tuple(words))
+    column = orders.c[name]
+    return Term(f"idx_orders_{name}", _is_one_of(column, words), _is_one_of(_read(column), words))
+
+
+@lru_cache(REMEMBERED)
+def _few_words(name: str, words: tuple[str, ...]) -> Term:
     index, column = f"idx_orders_{name}", orders.c[name]
     if len(words) == 1:
-        return Term(index, column == words[0], _read(column) == words[0], _is_in_index(index, name, words), 1)
-    seek, read = _is_one_of(column, words), _is_one_of(_read(column), words)
-    if len(words) >= READ:
-        return Term(index, seek, read)
+        return _of_value(index, name, words[0])
     by_word = tuple(column == word for word in words)
-    return Term(index, seek, read, _is_in_index(index, name, words), len(words), words=by_word)
+    seek, read, probe = _is_one_of(column, words), _is_one_of(_read(column), words), _is_in_index(index, name, words)
+    return Term(index, seek, read, probe, len(words), words=by_word)
+
+
+@lru_cache(REMEMBERED)
+def _of_value(index: str, name: str, value: str | int) -> Term:
+    """The orders with one value of a column, which its index holds in the order of a page."""
+    column = orders.c[name]
+    return Term(index, column == value, _read(column) == value, _is_in_index(index, name, [value]), 1)
 
 
 def _of_batch(batch_id: int) -> Term:
-    """The orders of one batch, which its index holds in the order of a page."""
-    name, column = "idx_orders_batch", orders.c.batch_id
-    return Term(name, column == batch_id, _read(column) == batch_id, _is_in_index(name, column.name, [batch_id]), 1)
+    return _of_value("idx_orders_batch", "batch_id", batch_id)
 
 
 def _in_batches(name: str, theirs: Select[Any], meanings: Wordings) -> Term:
