@@ -6,6 +6,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from markupsafe import Markup
+
 from backend import backend
 from spreadsheets import OutColumn
 from storage.order_pages import Sort
@@ -50,7 +52,8 @@ class Cell(NamedTuple):
     """A cell of a list of orders. A tuple, which a template takes apart at once."""
 
     name: str  #: of its column
-    classes: str  #: of CSS
+    tag: Markup  #: the beginning of its element, with the name and the CSS classes of its column
+    is_clipped: bool  #: shows the whole value as its title
     is_moment: bool
     value: Any  #: "" for nothing
 
@@ -134,18 +137,26 @@ def plain_headings(columns: Sequence[OrderColumn]) -> list[Heading]:
 def cells(orders: Iterable[Order], columns: Sequence[OrderColumn]) -> Iterator[tuple[Order, list[Cell]]]:
     """Yield each order with its cells.
 
-    They are put together here: a template looks up each attribute of each column for each of some hundred cells.
+    They are put together here: a template looks up each attribute of each column for each of some hundred cells, and
+    escapes it each time.
     """
     is_card = sum(column.is_brief for column in columns) > 3
-    known = [(column, _classes(column, is_card)) for column in columns]
+    known = [(column.name, *_tag(column, is_card), column.export.moment, column.export.key) for column in columns]
     for order in orders:
         yield (
             order,
             [
-                Cell(column.name, classes, column.export.moment, getattr(order, column.export.key) or "")
-                for column, classes in known
+                Cell(name, tag, is_clipped, is_moment, getattr(order, key) or "")
+                for name, tag, is_clipped, is_moment, key in known
             ],
         )
+
+
+def _tag(column: OrderColumn, is_card: bool) -> tuple[Markup, bool]:
+    """Return the beginning of the elements of a column, and whether their values are clipped."""
+    classes = _classes(column, is_card)
+    name = Markup('<td data-part="{}"').format(column.name)
+    return name + Markup(' class="{}"').format(classes) if classes else name, "clip" in classes.split()
 
 
 def _classes(column: OrderColumn, is_card: bool) -> str:
