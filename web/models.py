@@ -21,6 +21,7 @@ from storage.model_store import (
 )
 from web.access import allow, describe
 from web.batch_fields import one_line
+from web.context import at_one_moment
 from web.format import plural
 from web.redirects import go_to, refuse
 
@@ -40,6 +41,7 @@ class ReadList:
 
 @blueprint.get("")
 @allow(Role.ADMIN)
+@at_one_moment
 def show() -> ResponseReturnValue:
     """Show how many TACs are known, and with ?q= what is known of one: a TAC, or an IMEI that begins with it."""
     asked = "".join(filter(str.isdecimal, request.args.get("q", "")))

@@ -9,7 +9,7 @@ import web.drafts as drafts
 from backend import backend
 from database import count_orders
 from devices import read_report
-from orders import OrderStatus
+from orders import Catalogue, OrderStatus
 from people import Role
 from results import request_sync, state_of_sync
 from storage import (
@@ -171,11 +171,15 @@ def history_file() -> ResponseReturnValue:
 @allow(Role.VIEWER)
 def order(order_id: str) -> ResponseReturnValue:
     """Show one order."""
+    return _order_page(order_id, backend().catalog.current(patience=1.0))
+
+
+@at_one_moment
+def _order_page(order_id: str, catalogue: Catalogue) -> str:
     database = backend().database
     found = order_or_404(order_id)
     both = (found.imei, found.imei if found.other_imei else found.imei2 or found.imei)
     others = [other for other in order_queries.orders_of_phone(database, both) if other.id != found.id]
-    catalogue = backend().catalog.current(patience=1.0)
     return render_template(
         "order.html",
         others=others,

@@ -15,7 +15,7 @@ from account import read_state
 from backend import Backend, backend
 from database import utc_now
 from grading import NO_VERDICTS, Verdict
-from orders import Outcome
+from orders import Balance, Catalogue, Outcome
 from people import Role
 from results import last_audits, last_sync
 from settings import VERSION
@@ -56,6 +56,11 @@ PACKAGES = ("Flask", "SQLAlchemy", "requests", "gunicorn")
 @allow(Role.VIEWER)
 def dashboard() -> ResponseReturnValue:
     """Show today's numbers, the batches under way and the latest results."""
+    return _dashboard_page(backend().account.current(patience=0.2), backend().catalog.current(patience=1.0))
+
+
+@at_one_moment
+def _dashboard_page(balance: Balance, catalogue: Catalogue) -> str:
     database = backend().database
     with database.read() as connection:
         today = batch_queries.today(connection)
@@ -63,7 +68,7 @@ def dashboard() -> ResponseReturnValue:
     days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today.orders, today.spent, today.verdicts)]
     return render_template(
         "dashboard.html",
-        balance=backend().account.current(patience=0.2),
+        balance=balance,
         today=today,
         running=running,
         recent=recent[:RECENT_BATCHES],
@@ -73,7 +78,7 @@ def dashboard() -> ResponseReturnValue:
         verdicts=sum((day.verdicts for day in days), NO_VERDICTS),
         results=backend().results(),
         newest=order_queries.NEWEST_RESULTS,
-        catalogue=backend().catalog.current(patience=1.0),
+        catalogue=catalogue,
         total=database.count_orders(),
     )
 
@@ -92,7 +97,12 @@ def _charts(days: Sequence[order_queries.Day]) -> list[tuple[str, str, list[dict
 @allow(Role.VIEWER)
 def services() -> ResponseReturnValue:
     """Show the services that match ?q=, ?category= and ?used=, in the order of ?sort=."""
-    catalogue, args = backend().catalog.current(), request.args
+    return _services_page(backend().catalog.current())
+
+
+@at_one_moment
+def _services_page(catalogue: Catalogue) -> str:
+    args = request.args
     q, category, sort, used = args.get("q", "").strip(), args.get("category", ""), args.get("sort", ""), "used" in args
     figures = service_figure_store.figures(backend().database)
     found = [one for one in find_services(catalogue.services, q) if category in ("", one.category)]
@@ -126,6 +136,7 @@ def mark_favourite() -> ResponseReturnValue:
 
 @blueprint.get("/help")
 @allow(Role.VIEWER)
+@at_one_moment
 def help_page() -> ResponseReturnValue:
     """Explain outcomes, statuses, verdicts and shortcuts."""
     return render_template("help.html", outcomes=Outcome, verdicts=Verdict)

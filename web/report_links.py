@@ -13,7 +13,7 @@ from storage import link_store
 from storage.link_store import NewLink
 from web.access import allow, current_actor, describe
 from web.batch_summary import summary_of
-from web.context import batch_or_404
+from web.context import at_one_moment, batch_or_404
 
 blueprint = Blueprint("report_links", __name__)
 
@@ -24,6 +24,7 @@ USUAL_DAYS = 7
 
 @blueprint.get("/batches/<int:batch_id>/report")
 @allow(Role.VIEWER)
+@at_one_moment
 def report(batch_id: int) -> str:
     """Show a report of a batch for printing, with the links to it."""
     return _page(batch_id)

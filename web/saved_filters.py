@@ -19,6 +19,7 @@ from storage.saved_filter_store import (
 )
 from web.access import allow, current_actor, describe, may
 from web.batch_fields import one_line
+from web.context import at_one_moment
 from web.filter_chips import chip_of, may_change, saved_query
 from web.filters import asked, read_filter
 from web.redirects import go_to, refuse
@@ -31,6 +32,7 @@ LONGEST = 60
 
 @blueprint.get("")
 @allow(Role.VIEWER)
+@at_one_moment
 def listing() -> str:
     """Show the saved filters, with a reason for each that is no longer valid."""
     database = backend().database

@@ -10,6 +10,7 @@ from people import Role
 from storage import service_figure_store
 from storage.service_figure_store import ALL, RECENT
 from web.access import allow
+from web.context import at_one_moment
 from web.service_experience import price_line, price_words
 
 blueprint = Blueprint("service_pages", __name__)
@@ -17,6 +18,7 @@ blueprint = Blueprint("service_pages", __name__)
 
 @blueprint.get("/services/<service_id>")
 @allow(Role.VIEWER)
+@at_one_moment
 def show(service_id: str) -> ResponseReturnValue:
     """Show one service, also one that the provider no longer lists."""
     database = backend().database
