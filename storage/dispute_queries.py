@@ -5,12 +5,22 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 
-from database import IMEIDatabase
+from database import IMEIDatabase, once
+from engines import read_prepared
 from orders import DisputeKind, DisputeState
 from schema import dispute_events, disputes, each_of
 from storage.rows import Dispute, DisputeEvent, walked
+
+_DAY = func.coalesce(func.day_of(disputes.c.ordered_at), "")
+_KEYS = (_DAY, disputes.c.service_name, func.coalesce(disputes.c.batch_id, 0), disputes.c.kind)
+PAID_BACK = (
+    select(*_KEYS, func.sum(disputes.c.refund))
+    .where(disputes.c.state.in_([DisputeState.REFUNDED, DisputeState.CLOSED]), disputes.c.refund > 0)
+    .where(bindparam("first", "") <= _DAY, bindparam("last", "") >= _DAY)
+    .group_by(*_KEYS)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +103,14 @@ def paid_back(database: IMEIDatabase, since: date | None = None, until: date | N
     Days, services and batches are those of order_totals, so that a report can subtract it from what was spent. Most
     disputes have no refund and are in another state, so this reads few rows.
     """
-    day = func.coalesce(func.day_of(disputes.c.ordered_at), "")
-    keys = day, disputes.c.service_name, func.coalesce(disputes.c.batch_id, 0), disputes.c.kind
-    query = select(*keys, func.sum(disputes.c.refund))
-    query = query.where(disputes.c.state.in_([DisputeState.REFUNDED, DisputeState.CLOSED]), disputes.c.refund > 0)
-    if since is not None:
-        query = query.where(day >= since.isoformat())
-    if until is not None:
-        query = query.where(day <= until.isoformat())
     with database.read() as connection:
-        rows = connection.execute(query.group_by(*keys)).all()
-    return [PaidBack(row[0], row[1], row[2], DisputeKind(row[3]), row[4]) for row in rows]
+        return list(once(connection, _paid_back, since, until))
+
+
+def _paid_back(connection: Connection, since: date | None, until: date | None) -> tuple[PaidBack, ...]:
+    ends = {"first": since.isoformat() if since else "", "last": (until or date.max).isoformat()}
+    rows = read_prepared(connection, PAID_BACK, ends)
+    return tuple(PaidBack(row[0], row[1], row[2], DisputeKind(row[3]), row[4]) for row in rows)
 
 
 def _terms(state: DisputeState | None, kind: DisputeKind | None) -> list[ColumnElement[bool]]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, func, select
 
 from database import IMEIDatabase
+from engines import read_prepared
 from grading import Verdict
 from orders import DisputeKind, OrderStatus
 from schema import MILLIONTH, batches, each_of, order_totals, orders, sums, totals_mark
@@ -172,7 +173,7 @@ def _rows(
     """
     first, last = ends
     given = {"first": first, "last": last, "most": MOST_ROWS if names else most}
-    rows = [_Row(*row) for row in connection.execute(_totals_by(by, is_all=not first), given)]
+    rows = [_Row(*row) for row in read_prepared(connection, _totals_by(by, is_all=not first), given)]
     if not names:
         return rows
     found = defaultdict[str, list[_Row]](list)
@@ -243,7 +244,7 @@ def _refunds(
     found = defaultdict[tuple[Any, bool], float](float)
     ids = {one.batch_id for one in paid_back}
     of_batches: dict[int, str] = {}
-    if by in OF_BATCHES:
+    if by in OF_BATCHES and ids:
         query = select(batches.c.id, OF_BATCHES[by]).where(batches.c.id.in_(each_of(ids, "INTEGER")))
         of_batches = {row[0]: names.get(row[1], row[1]) for row in connection.execute(query)}
     for one in paid_back:
