@@ -9,7 +9,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, case, exists, func, or_, select
 
 from database import IMEIDatabase, once, utc_now
 from engines import read_prepared
@@ -27,11 +27,27 @@ SETTLED = MappingProxyType({
     NAMED_BY_PERSON: "recorded by hand: a person gave the order id, and the provider confirmed it",
     FOUND_IN_LIST: "recorded by the program: found in the provider's list after the call was in doubt",
 })  # fmt: skip
-#: What comes before an order id in the message of an item.
-NAMES_ORDER = ": order "
 UNFINISHED = batches.c.state.in_([BatchState.RUNNING, BatchState.PAUSED])
 UNFINISHED_BATCHES = select(batches).where(UNFINISHED).order_by(batches.c.id)  # for the status bar of every page
 STATE = select(batches.c.state, batches.c.revision).where(batches.c.id == bindparam("batch"))  # for each turn of a run
+ONE_BATCH = select(batches).where(batches.c.id == bindparam("batch"))  # for its page and its streams
+CHUNK_STATES = (
+    select(chunks.c.state)
+    .where(chunks.c.batch_id == bindparam("batch"))
+    .order_by(chunks.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+#: What comes before an order id in the message of an item.
+NAMES_ORDER = ": order "
+_CUT = func.place_in(items.c.message, NAMES_ORDER)
+_WORDS = case((_CUT > 0, func.substr(items.c.message, 1, _CUT - 1)), else_=items.c.message).label("words")
+ERRORS = (
+    select(items.c.outcome, _WORDS, func.count().label("imeis"))
+    .where(items.c.batch_id == bindparam("batch"), items.c.message.is_not(None))
+    .group_by(items.c.outcome, _WORDS)
+    .order_by(func.count().desc())
+    .limit(50)
+)
 #: For each look of a run at all batches.
 STATES = (
     select(batches.c.id, batches.c.state, batches.c.started_at)
@@ -47,7 +63,9 @@ PLACED_ORDERS = sql(
 
 def progress(database: IMEIDatabase, batch_id: int) -> Progress | None:
     """The batch as it is now, or None for an unknown id."""
-    return next(iter(progresses(database, select(batches).where(batches.c.id == batch_id))), None)
+    with database.read() as connection:
+        rows = read_prepared(connection, ONE_BATCH, {"batch": batch_id}).all()
+        return next(iter(counted_progresses(connection, rows)), None)
 
 
 def under_way_and_recent(connection: Connection, limit: int) -> tuple[list[Progress], list[Progress]]:
@@ -155,9 +173,8 @@ def revision(database: IMEIDatabase, batch_id: int) -> int | None:
 
 def chunk_states(database: IMEIDatabase, batch_id: int, limit: int) -> list[str]:
     """The states (words of ChunkState) of a batch's chunks in the order they are sent."""
-    query = select(chunks.c.state).where(chunks.c.batch_id == batch_id).order_by(chunks.c.id).limit(limit)
     with database.read() as connection:
-        return list(connection.execute(query).scalars())
+        return [row.state for row in read_prepared(connection, CHUNK_STATES, {"batch": batch_id, "most": limit})]
 
 
 def batch_errors(database: IMEIDatabase, batch_id: int) -> list[tuple[Outcome, str, int]]:
@@ -165,17 +182,9 @@ def batch_errors(database: IMEIDatabase, batch_id: int) -> list[tuple[Outcome, s
 
     Messages that differ in the order id only, such as "ordered already: order 12345", are one group.
     """
-    cut = func.place_in(items.c.message, NAMES_ORDER)
-    words = case((cut > 0, func.substr(items.c.message, 1, cut - 1)), else_=items.c.message).label("words")
-    query = (
-        select(items.c.outcome, words, func.count().label("imeis"))
-        .where(items.c.batch_id == batch_id, items.c.message.is_not(None))
-        .group_by(items.c.outcome, words)
-        .order_by(func.count().desc())
-        .limit(50)
-    )
     with database.read() as connection:
-        return [(Outcome(row.outcome), row.words, row.imeis) for row in connection.execute(query)]
+        rows = read_prepared(connection, ERRORS, {"batch": batch_id})
+        return [(Outcome(row.outcome), row.words, row.imeis) for row in rows]
 
 
 def batch_failures(database: IMEIDatabase, batch_id: int) -> list[dict[str, str]]:

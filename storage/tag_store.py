@@ -168,8 +168,9 @@ def _tags_by(database: IMEIDatabase, number: Column[int], tag: Column[str], ids:
 def tag_words(database: IMEIDatabase, most: int, holding: str = "") -> list[str]:
     """Return the first tags by name; holding: only those with this text in them."""
     query = select(tags.c.word).order_by(tags.c.key).limit(most)
+    query = query.where(tags.c.key.contains(tag_key(holding), autoescape=True)) if holding else query
     with database.read() as connection:
-        return list(connection.execute(query.where(tags.c.key.contains(tag_key(holding), autoescape=True))).scalars())
+        return list(connection.execute(query).scalars())
 
 
 def is_tag(database: IMEIDatabase, word: str) -> bool:
