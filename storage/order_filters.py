@@ -397,7 +397,7 @@ def terms_of(chosen: OrderFilter, meanings: Wordings, before: int | None = None)
         if value:
             yield _of_value(index, name, value)
     if chosen.person:
-        yield _in_batches(PERSON, batches_of_person(chosen.person), meanings)
+        yield _in_batches(PERSON, chosen.person, are_few_batches(meanings, PERSON))
     if chosen.tag:
         yield _tagged(chosen, meanings)
     if chosen.verdict == PENDING:
@@ -457,20 +457,27 @@ def _of_batch(batch_id: int) -> Term:
     return _of_value("idx_orders_batch", "batch_id", batch_id)
 
 
-def _in_batches(name: str, theirs: Select[Any], meanings: Wordings) -> Term:
-    """The orders of some batches."""
+@lru_cache(REMEMBERED)
+def _in_batches(name: str, word: str, are_few: bool) -> Term:
+    """The orders of the batches of a PERSON or TAG."""
+    theirs = batches_of_person(word) if name == PERSON else batches_of_tag(word)
     seek, read = orders.c.batch_id.in_(theirs), _read(orders.c.batch_id).in_(theirs)
-    return Term(name, seek, read, batches=theirs, are_few_batches=are_few_batches(meanings, name))
+    return Term(name, seek, read, batches=theirs, are_few_batches=are_few)
 
 
 def _tagged(chosen: OrderFilter, meanings: Wordings) -> Term:
-    """The orders with a tag, their own or that of their batch: a union, which both databases look up by its ids."""
-    alone, theirs = meanings.get(TAG, ()), batches_of_tag(chosen.tag)
+    """The orders with a tag, their own or that of their batch."""
+    alone = meanings.get(TAG, ())
     if len(alone) == 1 and chosen.batch is None:
         return _of_batch(int(alone[0]))
-    if alone:
-        return _in_batches(TAG, theirs, meanings)
-    own = select(order_tags.c.order_row).where(order_tags.c.tag == tag_key(chosen.tag))
+    return _in_batches(TAG, chosen.tag, are_few_batches(meanings, TAG)) if alone else _tagged_itself(chosen.tag)
+
+
+@lru_cache(REMEMBERED)
+def _tagged_itself(word: str) -> Term:
+    """The orders with a tag that some have themselves: a union, which both databases look up by its ids."""
+    theirs = batches_of_tag(word)
+    own = select(order_tags.c.order_row).where(order_tags.c.tag == tag_key(word))
     of_batches = orders.alias("of_batches")
     both = orders.c.id.in_(union_all(own, select(of_batches.c.id).where(of_batches.c.batch_id.in_(theirs))))
     own_only = and_(orders.c.id.in_(own), func.coalesce(orders.c.batch_id, 0).not_in(theirs))
