@@ -24,6 +24,7 @@ from orders import Account, Chunk, IMEIOrder, Item, ItemOutcome, Outcome, Servic
 from settings import Settings
 from storage import batch_states, call_queries
 from storage.batch_creation import NewBatch, create_batch
+from web.auth import FORM_COOKIE
 from web_app import create_app
 
 CARRIER = ServiceInfo("1739", "10-7.1# Apple iPhone IMEI Carrier + Simlock + FMI", 0.08, "Instant", "Apple")
@@ -79,14 +80,28 @@ class Browser:
 
     def __init__(self, app: Flask) -> None:
         self.client: FlaskClient = app.test_client()
+        self._cookies = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
+        self._token = ("", "")  #: what the session had, and the token that a page had of it
 
     def get(self, url: str, **more: Any) -> TestResponse:
         return self.client.get(url, **more)
 
     def post(self, url: str, data: Mapping[str, Any] | None = None, **more: Any) -> TestResponse:
-        return self.client.post(url, data={"csrf_token": self.token(), **(data or {})}, **more)
+        return self.client.post(url, data={"csrf_token": self._kept_token(), **(data or {})}, **more)
+
+    def _kept_token(self) -> str:
+        """Return the token of a page of this session that was loaded before: a page takes as long as many a form."""
+        if not self._token[0] or self._token[0] != self._in_session():
+            token = self.token()
+            self._token = (self._in_session(), token)
+        return self._token[1]
+
+    def _in_session(self) -> str:
+        cookie = self.client.get_cookie(FORM_COOKIE)
+        return str(self._cookies.loads(cookie.value).get("csrf_token", "")) if cookie else ""
 
     def token(self) -> str:
+        """Return the token of a page that is loaded for it."""
         found = re.search(r'name="csrf-token" content="([^"]+)"', self.get("/nothing-here").text)
         assert found
         return found[1]
