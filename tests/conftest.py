@@ -17,6 +17,7 @@ from api_client import api_fixture, client_of_fixture
 from compiled_once import compile_once
 from distribution import FromBothEnds, place
 from gunicorn_server import paused_batch_fixture, port_fixture
+from kept_connections import keep_connections
 from network_guard import guard_network
 from postgresql_cluster import Cluster, private_cluster, programs
 from stepped_loop import loop_fixture
@@ -67,6 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     compile_once(os.environ[TEMPLATES])
+    keep_connections()
     os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="hammer-tests-")
     hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, database=None)
     hypothesis.settings.load_profile("tests")

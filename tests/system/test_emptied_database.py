@@ -55,6 +55,55 @@ def test_what_a_test_left_open_is_ended(cluster: Cluster) -> None:
         left.execute("SELECT 1")
 
 
+def number_of(database: IMEIDatabase) -> int:
+    """The number of the process of the server behind the connection that is used next."""
+    with database.read() as connection:
+        return int(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+
+
+def test_a_connection_outlives_its_engine_and_is_as_a_new_one(cluster: Cluster) -> None:
+    with cluster.emptied() as address:
+        for _ in range(3):  # the driver counts how often it is given a statement
+            with IMEIDatabase(address) as database:
+                first = number_of(database)
+                with database.engine.connect() as connection:
+                    assert connection.exec_driver_sql("SHOW work_mem").scalar() == "4MB"
+                    assert connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar() == 0
+                    connection.exec_driver_sql("SET work_mem = '9MB'")
+                    connection.exec_driver_sql("SELECT pg_advisory_lock(7)")
+                    connection.exec_driver_sql("PREPARE it AS SELECT 1")
+                    connection.commit()
+                database.count_orders()  # a statement that the driver prepares
+    with cluster.emptied() as again, IMEIDatabase(again) as database:
+        assert number_of(database) == first
+        with psycopg.connect(address) as other:
+            assert other.execute("SELECT pg_try_advisory_lock(7)").fetchone() == (True,)
+
+
+def test_a_connection_that_the_server_ended_is_not_kept(cluster: Cluster) -> None:
+    with cluster.emptied() as address:
+        with IMEIDatabase(address) as database:
+            first = number_of(database)
+        with psycopg.connect(address, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s, 5000)", [first])
+        with IMEIDatabase(address) as database:
+            assert number_of(database) != first
+
+
+def test_a_connection_in_a_transaction_is_not_kept(cluster: Cluster) -> None:
+    with cluster.emptied() as address:
+        with IMEIDatabase(address) as database:
+            first = number_of(database)
+            connection = database.engine.raw_connection()
+            connection.cursor().execute("LOCK TABLE orders")
+            driver: Any = connection.driver_connection
+            connection.detach()
+            database.engine.dialect.do_close(driver)
+        with IMEIDatabase(address) as database:
+            assert number_of(database) != first
+            assert database.count_orders() == 0
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 import psycopg
+from kept_connections import KeptConnections
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 #: Tables of which every change of the schema changes one, and no change of rows.
@@ -26,10 +27,10 @@ WRITTEN = (
     b" WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0"
 )
 SEQUENCES = b"SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = 'public'"
-#: The other connections end, and triggers and foreign keys do not act.
-BEGIN = (
+#: The other connections end, but not those that are kept, and triggers and foreign keys do not act.
+BEGIN = SQL(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> pg_backend_pid();"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid() AND pid <> ALL({});"
     "SET LOCAL lock_timeout = '2s'; SET LOCAL session_replication_role = replica"
 )
 #: Bytes up to which rows are deleted, which is quicker, and the file is vacuumed: new rows are to be in their order.
@@ -44,24 +45,26 @@ FORGET = (
 
 
 class EmptiedDatabase:
-    """A database that is emptied after each test. Its connection stays: to open one costs as much as the rest."""
+    """A database that is emptied after each test. Connections to it stay: to open one costs as much as the rest."""
 
     def __init__(self, address: str) -> None:
         """address: of a migrated database in which nobody has written."""
         self.address = address
         self._connection = psycopg.connect(address, autocommit=True)
+        self._kept = KeptConnections(address)
         self.name = self._connection.info.dbname
         self._rows = {table: self._all(SQL("SELECT * FROM {}").format(Identifier(table))) for table in self._written()}
         self._marks, self._sequences = self._all(MARKS), dict(self._all(SEQUENCES))
 
     def close(self) -> None:
+        self._kept.close()
         self._connection.close()
 
     def empty(self) -> bool:
         """Make it again what it was; return whether that is certain."""
         with suppress(psycopg.Error):
             with self._connection.transaction():
-                self._connection.execute(BEGIN)
+                self._connection.execute(BEGIN.format(self._kept.end_use()))
                 if self._all(MARKS) != self._marks:
                     return False
                 written = self._written()
