@@ -20,6 +20,7 @@ from gsm_fusion_client import (
 )
 from orders import IMEIOrder, RequestKind, RequestState
 from storage import request_store
+from storage.request_store import Request
 from submission import RequestLimitError, Throttle
 
 
@@ -81,14 +82,21 @@ def test_what_was_not_asked_is_no_failure_of_the_provider(database: IMEIDatabase
     assert orders() == [IMEIOrder("7", "353370080000001", "Pending", "", "1739", "2026-11-25 10:00:00")]
 
 
-def test_identical_requests_are_one_call(database: IMEIDatabase) -> None:
+def test_identical_requests_are_one_call(database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, free = list[str](), threading.Event()
     local = LocalProvider(database, Questions(services=slowly(asked, free)))
     first = local.ask(RequestKind.SERVICES, patience=0.05)
     second = local.ask(RequestKind.SERVICES, patience=0.05)
     assert (first.request_id, first.state) == (second.request_id, RequestState.ASKING)
-    free.set()
-    assert local.ask(RequestKind.SERVICES).state is RequestState.ANSWERED
+    look = local._look
+
+    def joined(request_id: int) -> Request:
+        free.set()  # the provider answers when the third has joined: after the answer it would be a new request
+        return look(request_id)
+
+    monkeypatch.setattr(local, "_look", joined)
+    third = local.ask(RequestKind.SERVICES)
+    assert (third.request_id, third.state) == (first.request_id, RequestState.ANSWERED)
     assert asked == ["services"]
 
 
