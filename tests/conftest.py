@@ -93,8 +93,7 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     if hasattr(session.config, "workerinput"):
         import_share(session.config)
     yield
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # garbage, too: to find the little there is takes half a second
     gc.set_threshold(*SELDOM)
     gc.enable()
 
