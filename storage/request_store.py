@@ -32,6 +32,16 @@ WAITING = (
     .limit(1)
 )
 WAITING_OF_ACCOUNT = WAITING.where(COLUMNS.account == bindparam("account"))
+#: One request, which who waits for it reads again and again.
+BY_ID = select(provider_requests).where(COLUMNS.id == bindparam("wanted"))
+#: The newest finished request of a kind to an account, and of an argument.
+NEWEST = (
+    select(provider_requests)
+    .where(FINISHED_REQUEST, COLUMNS.kind == bindparam("kind"), COLUMNS.account == bindparam("account"))
+    .order_by(COLUMNS.id.desc())
+    .limit(1)
+)
+NEWEST_OF_ARGUMENT = NEWEST.where(COLUMNS.argument == bindparam("argument"))
 INSERT_LISTED = sql(
     "INSERT INTO listed_orders (request_id, position, order_id, imei, status, service, requested_at)"
     " SELECT request_id, position, order_id, imei, status, service, requested_at FROM rows(:rows AS request_id INTEGER,"
@@ -71,7 +81,7 @@ def leave(database: IMEIDatabase, kind: RequestKind, argument: str, now: float, 
 def get(database: IMEIDatabase, request_id: int) -> Request | None:
     """Return a request; None where it was deleted."""
     with database.read() as connection:
-        return _request(connection.execute(select(provider_requests).where(COLUMNS.id == request_id)).first())
+        return _request(connection.execute(BY_ID, {"wanted": request_id}).first())
 
 
 def waiting(database: IMEIDatabase, kind: RequestKind, account: str = MAIN_ACCOUNT) -> Request | None:
@@ -87,10 +97,9 @@ def newest_finished(
 
     None before the first.
     """
+    query = NEWEST if argument is None else NEWEST_OF_ARGUMENT
     with database.read() as connection:
-        query = select(provider_requests).where(FINISHED_REQUEST, COLUMNS.kind == kind, COLUMNS.account == account)
-        query = query if argument is None else query.where(COLUMNS.argument == argument)
-        return _request(connection.execute(query.order_by(COLUMNS.id.desc()).limit(1)).first())
+        return _request(connection.execute(query, {"kind": kind, "account": account, "argument": argument}).first())
 
 
 def take(database: IMEIDatabase, kinds: Collection[RequestKind], account: str | None = None) -> Request | None:
