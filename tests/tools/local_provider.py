@@ -8,6 +8,9 @@ from account.requests import ProviderRequests
 from database import IMEIDatabase
 from storage.request_store import Request
 
+#: Seconds that a look waits for an answer. Most are there at once, and to look again takes longer than to answer.
+AT_ONCE = 0.05
+
 
 class LocalProvider(ProviderRequests):
     """Requests that are answered at once, with given functions."""
@@ -18,4 +21,7 @@ class LocalProvider(ProviderRequests):
 
     def _look(self, request_id: int) -> Request:
         self._answerer.take_waiting()
+        answering = self._answerer._asked.get(request_id)
+        if answering is not None:
+            answering.join(AT_ONCE)
         return super()._look(request_id)
