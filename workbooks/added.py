@@ -6,7 +6,6 @@ The child gets the bytes and no environment; however it ends, the result is a wo
 import json
 import logging
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +14,14 @@ from pathlib import Path
 from threading import Timer
 from typing import IO
 
-from workbooks.guarded import take_turn
+from workbooks.guarded import command_of, take_turn
 from workbooks.kinds import Deadline, UnreadableFileError
 from workbooks.limits import REFUSED
 
 logger = logging.getLogger(__name__)
 
 PROGRAM = Path(__file__).with_name("adding.py")
-#: How the child is started, in the folder that holds this package.
-COMMAND = (sys.executable, "-E", "-s", "-m", "workbooks.adding")
+COMMAND = command_of("adding")
 #: openpyxl must write with its own serialiser, also where lxml is installed.
 ENVIRONMENT = {"OPENPYXL_LXML": "False"}
 MAX_SECONDS = 150.0

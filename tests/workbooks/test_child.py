@@ -1,5 +1,6 @@
 """The child process that reads a workbook."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -59,6 +60,17 @@ def test_rows_that_a_slow_reader_writes_piece_by_piece_are_all_taken(
     intake = read_file(raw_workbook(GOOD_ROWS))
     assert [ready.imei for ready in intake.ready] == FIVE
     assert [(bad.row, bad.text) for bad in intake.rejected] == [(7, "xy")]
+
+
+@pytest.mark.parametrize("child", ["child", "adding"])
+def test_a_child_imports_nothing_that_only_its_parent_needs(child: str) -> None:
+    python, *arguments = spreadsheets_guarded.command_of(child)
+    folder = spreadsheets_guarded.PROGRAM.parents[1]
+    command = [python, "-X", "importtime", *arguments, "xlsx", "5"]
+    done = subprocess.run(command, input=b"", cwd=folder, env={}, capture_output=True, check=False)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines()}
+    assert f"workbooks.{child}" in imported
+    assert {"workbooks", "workbooks.added", "workbooks.guarded"} & imported == set()
 
 
 def test_the_bytes_of_a_workbook_are_not_run_as_a_program_of_the_folder(
