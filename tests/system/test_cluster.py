@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import psycopg
 import pytest
 from automation_scene import make_scene
-from batch_checks import PRICE, found, new_batch, outcomes, waits
+from batch_checks import PRICE, all_ordered, found, new_batch, waits
 from cluster_site import LIMIT, PATIENCE, PROOF_AFTER, SAFE, ClusterSite, duplicating, kill, most_in_window
 from cut_network import server_behind_links, why_not
 from postgresql_cluster import programs
@@ -159,10 +159,10 @@ def test_automations_whose_leader_is_killed(tmp_path: Path, server_url: str, set
         wait_until(lambda: bool(batches()), "an automation has ordered")
         kill(site.leader())
         site.revive()
-        with_proofs(site, lambda: len(batches()) == 2 and all_settled(database, batches()))
+        with_proofs(site, lambda: len(batches()) == 2 and all_ordered(database, batches()))
         assert (paid(SERVICE).total(), paid(first).total()) == (fits, 2 * len(phones))
         scene.run("UPDATE automations SET daily_limit = 1000, revision = revision + 1 WHERE id = ?", follow_up)
-        with_proofs(site, lambda: len(batches()) == 3 and all_settled(database, batches()))
+        with_proofs(site, lambda: len(batches()) == 3 and all_ordered(database, batches()))
         assert (set(paid(SERVICE).values()), set(paid(first).values())) == ({1}, {2})
         assert (sorted(paid(SERVICE)), sorted(paid(first))) == (phones, phones)
 
@@ -189,11 +189,7 @@ def await_end(site: ClusterSite, batch_id: int, is_over: Callable[[], bool] = la
     """Wait until all is ordered."""
     with IMEIDatabase(site.url) as database:
         batches = [batch_id]
-        with_proofs(site, lambda: is_over() or all_settled(database, batches), batches)
-
-
-def all_settled(database: IMEIDatabase, batches: Sequence[int]) -> bool:
-    return all(outcomes(database, one).keys() == {"ordered"} for one in batches)
+        with_proofs(site, lambda: is_over() or all_ordered(database, batches), batches)
 
 
 def with_proofs(site: ClusterSite, is_true: Callable[[], bool], proofs: list[int] | None = None) -> None:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,6 +46,11 @@ def found(database: IMEIDatabase, batch_id: int) -> Progress:
 def outcomes(database: IMEIDatabase, batch_id: int) -> dict[str, int]:
     """Return the number of IMEIs of each outcome, without zeros."""
     return {outcome.value: count for outcome, count in found(database, batch_id).outcomes.items() if count}
+
+
+def all_ordered(database: IMEIDatabase, batches: Sequence[int]) -> bool:
+    """Return whether each IMEI of these batches is ordered."""
+    return all(outcomes(database, one).keys() == {Outcome.ORDERED.value} for one in batches)
 
 
 def told_by_command(database: IMEIDatabase, batch_id: int) -> str:
