@@ -17,6 +17,14 @@ from results import OrderSync, last_audit, last_sync, run_audit
 from storage import account_chunks, account_store
 from storage.batch_creation import Funds, resume_batch
 from storage.result_store import count_pending
+from submission import ownership
+
+
+@pytest.fixture(params=[False, True], ids=["", "loops begin late"])
+def begins_late(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop may begin when the other one has started the batch: then another process may have ordered it."""
+    if request.param:
+        monkeypatch.setattr(ownership, "JUST_NOW", -1.0)
 
 
 @pytest.fixture
@@ -104,8 +112,8 @@ def forget(monkeypatch: pytest.MonkeyPatch, creation: bool, claim: bool) -> None
         monkeypatch.setattr(account_chunks, "send_home", lambda *_: set())
 
 
-def test_an_account_without_credit_stops_alone_and_the_batch_goes_on(accounts: Accounts) -> None:
-    accounts.second.set(credit=41 * PRICE)
+def test_an_account_without_credit_stops_alone_and_the_batch_goes_on(accounts: Accounts, begins_late: None) -> None:
+    accounts.leave(SECOND, 41)
     result = run(accounts, accounts.batch(imeis(200)))
     assert (result.successful, result.state) == (200, "finished")
     assert accounts.mistakes() == []
@@ -113,10 +121,10 @@ def test_an_account_without_credit_stops_alone_and_the_batch_goes_on(accounts: A
 
 
 def test_where_no_account_has_money_left_the_batch_pauses_with_both_reasons_and_goes_on_after_a_top_up(
-    accounts: Accounts,
+    accounts: Accounts, begins_late: None
 ) -> None:
-    accounts.main.set(credit=45 * PRICE)
-    accounts.second.set(credit=25 * PRICE)
+    accounts.leave(MAIN, 45)
+    accounts.leave(SECOND, 25)
     batch_id = accounts.batch(imeis(100))
     result = run(accounts, batch_id)
     assert result.state == "paused"

@@ -41,6 +41,17 @@ class Accounts:
         new = NewBatch("test", "command", SERVICE, "T-Mobile", PRICE, [(imei, None) for imei in numbers], **more)
         return create_batch(self.database, new, size)
 
+    def leave(self, name: str, imeis: int) -> None:
+        """Let an account hold what this number of IMEIs cost, and record that it does.
+
+        A loop that begins when the other one has started the batch compares its balance with the record: a copy of the
+        database could have ordered it.
+        """
+        simulator = {MAIN: self.main, SECOND: self.second}[name]
+        simulator.set(credit=imeis * PRICE)
+        with self.database.write() as connection:
+            balance_store.record_reading(connection, simulator.balance(), name)
+
     def charged(self) -> dict[str, Counter[str]]:
         """Return account → IMEI → how often it was charged."""
         return {
