@@ -154,12 +154,27 @@ class IMEIDatabase:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a connection on one consistent snapshot: that of this thread's snapshot(), else a new one."""
+        with self._reading(self.engines.readers) as connection:
+            yield connection
+
+    @contextmanager
+    def read_one(self) -> Iterator[Connection]:
+        """Open a connection for a single statement that reads, as read() does.
+
+        On a server, to begin and end a transaction for it takes two round trips more, and as long as the statement. Of
+        several statements each one sees what is there by then.
+        """
+        with self._reading(self.engines.singles) as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self, engine: Engine) -> Iterator[Connection]:
         shared: Connection | None = getattr(self._shared, "connection", None)
         if shared is not None:
             yield shared
             return
         self.engines.check()
-        with self.engines.readers.begin() as connection:
+        with engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -274,7 +289,7 @@ class IMEIDatabase:
 
     def get_setting(self, key: str) -> str | None:
         """Return a stored value."""
-        with self.read() as connection:
+        with self.read_one() as connection:
             return read_setting(connection, key)
 
     def set_setting(self, key: str, value: str) -> None:

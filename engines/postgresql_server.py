@@ -97,6 +97,7 @@ class PostgreSQLServer:
         self._address = address
         self.engine = _engine(address)
         self.readers: Engine = self.engine.execution_options(**SNAPSHOT)
+        self.singles: Engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.writers: Engine = self.engine.execution_options(begin=BEGIN_WRITING)
         self.hurried: Engine = self.engine.execution_options(begin=BEGIN_HURRIED)
         self._direct: Engine = _engine(address, DIRECT_CONNECTIONS, DIRECT, **BY_ITSELF)

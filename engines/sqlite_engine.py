@@ -51,6 +51,7 @@ class SQLiteEngine:
         self._file: tuple[int, int] | None = None
         self.engine = _engine(self._path)
         self.readers: Engine = self.engine
+        self.singles: Engine = self.engine
         self.writers: Engine = self.engine.execution_options(begin=BEGIN_WRITING)
         self.hurried: Engine = self.engine.execution_options(begin=BEGIN_WRITING, busy_timeout=MOMENT_MS)
         self._watching = threading.Lock()

@@ -86,7 +86,7 @@ def get(database: IMEIDatabase, request_id: int) -> Request | None:
 
 def waiting(database: IMEIDatabase, kind: RequestKind, account: str = MAIN_ACCOUNT) -> Request | None:
     """Return the oldest request of a kind to an account that no leader has taken."""
-    with database.read() as connection:
+    with database.read_one() as connection:
         return _oldest_waiting(connection, [kind], account)
 
 
@@ -107,7 +107,7 @@ def take(database: IMEIDatabase, kinds: Collection[RequestKind], account: str | 
 
     account: a request to this one; None: to any.
     """
-    with database.read() as connection:
+    with database.read_one() as connection:
         if _oldest_waiting(connection, kinds, account) is None:
             return None
     with database.write() as connection:

@@ -39,7 +39,7 @@ def account_objection(database: IMEIDatabase, settings: Settings) -> str:
 
     A database without a mark gets one, unless its orders may be those of the demo.
     """
-    with database.read() as connection:
+    with database.read_one() as connection:  # the name never changes
         name, stored = read_setting(connection, INSTALL_ID), account_mark.read_mark(connection)
     own = mark_of(settings, name or database.install_id())
     if stored is None:

@@ -202,7 +202,7 @@ class ClusterCarrier:
                 pace_store.write_pace(connection, self._account, pace)
             self._pace = replace(pace, hold=0.0)
         if throttle.limit is not None:
-            with self._database.read() as connection:
+            with self._database.read_one() as connection:
                 slots = pace_store.slots(connection, self._account)
             throttle.read_elsewhere([slots.now - at for at in slots.reads] if slots else [])
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from storage import election_store
-from storage.handed_calls import at_once
+from storage.handed_calls import without_begin
 from submission.runner_lock import RunnerLock, runner_alive
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class RowLock:
 
     def acquire(self) -> bool:
         """Take the lock if it is free. Raises DatabaseUnavailableError."""
-        with at_once(self._database) as connection:
+        with without_begin(self._database) as connection:
             if not election_store.take(connection, self._name, self._holder, LASTS):
                 return False
         self.is_lost = False
@@ -73,7 +73,7 @@ class RowLock:
         self._thread.join()
         self._thread = None
         try:
-            with at_once(self._database) as connection:
+            with without_begin(self._database) as connection:
                 election_store.renew(connection, self._name, self._holder, 0.0)
         except DatabaseUnavailableError as error:
             logger.warning("The lock of the leader ends in a moment: %s", error.orig)
@@ -89,7 +89,7 @@ class RowLock:
     def _renew(self) -> None:
         while not self._ending.wait(RENEWED):
             try:
-                with at_once(self._database) as connection:
+                with without_begin(self._database) as connection:
                     self.is_lost = not election_store.renew(connection, self._name, self._holder, LASTS)
             except DatabaseUnavailableError as error:
                 logger.warning("The lock of the leader could not be renewed: %s", error.orig)

@@ -47,8 +47,8 @@ def test_reads_inside_a_snapshot_share_it_and_see_nothing_newer(database: IMEIDa
         writer = threading.Thread(target=database.insert_order, args=(ORDER,))
         writer.start()
         writer.join()
-        with database.read() as inner, database.snapshot() as nested:
-            assert inner is nested is connection
+        with database.read() as inner, database.snapshot() as nested, database.read_one() as single:
+            assert inner is nested is single is connection
         assert database.count_orders() == 0
     assert database.count_orders() == 1
 

@@ -71,11 +71,21 @@ def test_each_commit_is_flushed_where_the_server_is_told_not_to(cluster: Cluster
     with cluster.migrated() as address:
         cluster.run(f"ALTER DATABASE {address.rpartition('/')[2].partition('?')[0]} SET synchronous_commit = {told}")
         with IMEIDatabase(address) as opened:
-            for engine in (opened.engine, opened.engines.readers, opened.engines.writers):
+            engines = opened.engines
+            for engine in (opened.engine, engines.readers, engines.singles, engines.writers):
                 with engine.begin() as connection:
                     assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == used
             with each_by_itself(opened) as direct:
                 assert direct.execute(text("SHOW synchronous_commit")).scalar_one() == used
+
+
+def test_a_single_statement_has_no_transaction_around_it(server_database: IMEIDatabase) -> None:
+    """The connection goes back as it was: the next transaction on it is one."""
+    begun = "SELECT now()"  # when the transaction began
+    for opened, is_one in ((server_database.read_one, False), (server_database.read, True)):
+        with opened() as connection:
+            moments = {connection.exec_driver_sql(begun).scalar_one() for _ in range(3)}
+        assert (len(moments) == 1) is is_one
 
 
 def test_what_a_server_may_lose_with_its_machine_is_named(server_database: IMEIDatabase) -> None:
