@@ -44,6 +44,8 @@ PATIENCE = 300.0  #: seconds; only a failure takes that long
 PROOF_AFTER = 10.0
 #: The newest orders, which the provider lists while blows fall: all of them would take seconds each time.
 LISTED = 4000
+#: Seconds until the slowest result is there: a day, because the texts of results are two fifths of the work of a look.
+TURNAROUND = 86_400.0
 #: The orders that show how far back a list reaches: those known right before the first call that has no end yet, or
 #: that such a call repeats, and all since. Some were charged long before: a doubt is settled long after its call.
 AROUND_DOUBT = f"""
@@ -354,5 +356,6 @@ def own_server() -> Iterator[DatabaseServer]:
 
 def duplicating(seed: int = 0, **knobs: Any) -> Simulator:
     """Return a provider that never refuses a duplicate."""
-    usual = {"history": 1, "duplicates": "never", "latency": 0.2, "jitter": 0.2, "listing_limit": LISTED}
-    return Simulator(Knobs(**{**usual, **knobs}), seed=seed)
+    usual = {"history": 1, "duplicates": "never", "latency": 0.2, "jitter": 0.2}
+    lists = {"listing_limit": LISTED, "turnaround": TURNAROUND}
+    return Simulator(Knobs(**{**usual, **lists, **knobs}), seed=seed)

@@ -36,8 +36,8 @@ from workers import running
 WINDOW, LEASE = 4.0, 3.0
 #: Seconds after which the server ends a transaction that does nothing.
 IDLE = 3.0
-#: Seconds between two looks of duties that no test of a cluster waits for, and of those that answer a page: a second
-#: of the program would be four hundredths here, and half of what an idle leader does.
+#: Seconds between two looks of duties that no test of a cluster waits for, and for requests of a page: a second of the
+#: program would be four hundredths here, and half of what an idle leader does.
 SELDOM, SOON = 5.0, 0.2
 
 
@@ -50,8 +50,8 @@ def scaled() -> None:
     cluster_carrier.AFTER_OUTAGE, cluster_carrier.MARGIN = 2.0, 0.5
     pace_store.LENIENT, job_calls.SEND_WITHIN, cluster_carrier.SEND_BY = 0.5, 1.0, 1.5
     watches.LONGEST_PROOF = 2.0
-    sync.LOOK = auditing.LOOK = delivering.LOOK = regrading.LOOK = SELDOM
-    answerer.LOOK = soon.LOOK = SOON
+    sync.LOOK = auditing.LOOK = delivering.LOOK = regrading.LOOK = soon.LOOK = SELDOM
+    answerer.LOOK = SOON
     put(callers, "Throttle", partial(Throttle, window=WINDOW))
     quick = {"connect_timeout": "2", "keepalives_idle": "1", "keepalives_interval": "1", "tcp_user_timeout": "3000"}
     postgresql_server.NETWORK.update(quick)
