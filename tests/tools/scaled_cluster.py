@@ -38,7 +38,7 @@ WINDOW, LEASE = 4.0, 3.0
 IDLE = 3.0
 #: Seconds between two looks of duties that no test of a cluster waits for, and for requests of a page: a second of the
 #: program would be four hundredths here, and half of what an idle leader does.
-SELDOM, SOON = 5.0, 0.2
+SELDOM, SOON = 15.0, 0.2
 
 
 def scaled() -> None:

@@ -8,12 +8,22 @@ import gc
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import argon2
 from compiled_once import compile_once
 
+from access import passwords
 from settings import Settings
 from web_app import create_app
 
+
+def quick_hasher(**options: Any) -> argon2.PasswordHasher:
+    """Return a hasher that takes little memory: each app hashes once, and compares ADMIN_PASSWORD with its hash."""
+    return argon2.PasswordHasher(**{**options, "memory_cost": 8})
+
+
+passwords.PasswordHasher = quick_hasher  # type: ignore[assignment,attr-defined]
 compile_once(os.environ.get("TEST_TEMPLATES"))
 with tempfile.TemporaryDirectory() as folder:
     app = create_app(Settings(data_dir=Path(folder), password_memory=8))
