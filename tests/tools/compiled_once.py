@@ -3,8 +3,11 @@
 To make them takes longer than most tests.
 """
 
+import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from pathlib import Path
 from types import CodeType
 from typing import Any, ClassVar
 
@@ -77,17 +80,23 @@ def _bound_map(like: Map, rules: Sequence[Rule]) -> Map:
 
 
 class CopiedSchema:
-    """Runs the migrations once, and gives each further empty database the tables and rows that they made."""
+    """Runs the migrations once, and gives each further empty database the tables and rows that they made.
 
-    def __init__(self, upgrade: Callable[[Connection], None]) -> None:
+    folder: where the other processes of a run find them: all migrations take most of a second.
+    """
+
+    def __init__(self, upgrade: Callable[[Connection], None], folder: str | None = None) -> None:
         self._upgrade = upgrade
         self._made: list[tuple[str, tuple[Any, ...]]] = []
+        self._shared = Path(folder) / "schema" if folder else None
 
     def __call__(self, connection: Connection) -> None:
         if connection.dialect.name != "sqlite":
             self._upgrade(connection)
             return
         is_empty = not connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar()
+        if is_empty and not self._made and self._shared is not None and self._shared.exists():
+            self._made = pickle.loads(self._shared.read_bytes())
         if is_empty and self._made:
             for statement, values in self._made:
                 connection.exec_driver_sql(statement, values)
@@ -95,6 +104,14 @@ class CopiedSchema:
         self._upgrade(connection)
         if is_empty:
             self._made = list(_written(connection))
+            self._share()
+
+    def _share(self) -> None:
+        """Write what was made, at once as a whole."""
+        if self._shared is not None:
+            written = self._shared.with_suffix(f".{os.getpid()}")
+            written.write_bytes(pickle.dumps(self._made))
+            written.replace(self._shared)
 
 
 def _written(connection: Connection) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -141,7 +158,8 @@ def _prepare_as_create_engine(engine: Engine) -> None:
 def compile_once(templates: str | None) -> None:
     """Let all apps and databases that this process opens from now on share what they compile.
 
-    templates: a folder for the code of templates, which other processes may use as well; None: that of Jinja.
+    templates: a folder for the code of templates and the empty schema, which other processes of this run use as well;
+    None: that of Jinja for templates, and none for the schema.
     """
     compiled = CompiledTemplates(templates)
 
@@ -151,6 +169,6 @@ def compile_once(templates: str | None) -> None:
 
     Flask.jinja_environment = SharingEnvironment  # type: ignore[assignment]
     Flask.url_map_class = SharedMap
-    database._upgrade = CopiedSchema(database._upgrade)
+    database._upgrade = CopiedSchema(database._upgrade, templates)
     for engines in (sqlite_engine, postgresql_server):
         engines.create_engine = SharedDialect()  # type: ignore[attr-defined]
