@@ -24,6 +24,7 @@ ONE_BY_ONE = ("tests/system/", "tests/commands/", "tests/submission/")
 TOGETHER = (
     "tests/system/test_cluster.py",
     "tests/system/test_api_example.py",
+    "tests/system/test_hostile_requests.py",
     "tests/submission/test_lost_commits.py",
 )
 
