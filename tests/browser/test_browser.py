@@ -47,10 +47,14 @@ def done(page: Page) -> int:
     return int(page.locator("[data-field=done]").inner_text().replace(",", ""))
 
 
+#: Milliseconds between two looks at a page. By default Playwright looks at each frame, and so the page is drawn sixty
+#: times a second.
+BETWEEN_LOOKS = 50
+
+
 def wait_for_more(page: Page, than: int) -> None:
-    page.wait_for_function(
-        "than => Number(document.querySelector('[data-field=done]').textContent.replaceAll(',', '')) > than", arg=than
-    )
+    shown = "Number(document.querySelector('[data-field=done]').textContent.replaceAll(',', ''))"
+    page.wait_for_function(f"than => {shown} > than", arg=than, polling=BETWEEN_LOOKS)
 
 
 def expect_state(page: Page, state: str) -> None:
@@ -280,7 +284,8 @@ def test_a_live_page_is_calm(visitor: Visitor, site: Site) -> None:
     page.evaluate(WATCH)
     expect_state(page, "finished")
     site.complete()
-    page.wait_for_function("() => window.said.at(-1)?.startsWith('Complete: 1,500 results')")
+    complete = "() => window.said.at(-1)?.startsWith('Complete: 1,500 results')"
+    page.wait_for_function(complete, polling=BETWEEN_LOOKS)
     said = page.evaluate("window.said")
     assert 1 <= len(said) <= 22
     assert len(said) == len(set(said))
@@ -362,7 +367,8 @@ def test_an_imei_is_copied_with_its_button(visitor: Visitor, site: Site) -> None
     site.finish(site.order([imei]))
     page = visitor.open(f"/history?q={imei}", permissions=["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name=f"Copy {imei}").click()
-    page.wait_for_function("async imei => await navigator.clipboard.readText() === imei", arg=imei)
+    copied = "async imei => await navigator.clipboard.readText() === imei"
+    page.wait_for_function(copied, arg=imei, polling=BETWEEN_LOOKS)
 
 
 def test_the_live_page_goes_on_by_itself_after_the_server_was_killed(visitor: Visitor, site: Site) -> None:
