@@ -186,6 +186,33 @@ def test_axe_finds_nothing_on_any_page_and_none_scrolls_sideways_on_a_phone(visi
     assert wrong == []
 
 
+#: Adds to a page: a field without a label, words of too little contrast in either scheme, a button whose name a small
+#: window hides, and an item without a list.
+PLANT = """() => {
+    const looks = new CSSStyleSheet();
+    looks.replaceSync(`.planted-pale { color: #ddd; } .planted-dim { color: #333; }
+        @media (width < 600px) { .planted-name { display: none; } }`);
+    document.adoptedStyleSheets.push(looks);
+    document.querySelector("main").insertAdjacentHTML("beforeend", `<input>
+        <p class="planted-pale">Pale</p><p class="planted-dim">Dim</p>
+        <button><span class="planted-name">Send</span></button>
+        <div><li>Alone</li></div>`);
+}"""
+PLANTED = {("desk", "label"), ("desk", "color-contrast"), ("dark", "color-contrast"), ("phone", "button-name"),
+           ("desk", "listitem")}  # fmt: skip
+
+
+def test_the_walk_with_axe_finds_faults_on_a_page_like_those_before(visitor: Visitor) -> None:
+    """What passed on one page is left out on the next; what is new there is not."""
+    visitor.scripts.append(AXE_SCRIPT)
+    page, axe = visitor.window(viewport=PHONE).new_page(), AxeWalk()
+    page.goto("/tags")
+    assert list(axe.violations(page)) == []
+    page.goto("/tags")
+    page.evaluate(PLANT)
+    assert {tuple(found.split(": ")[:2]) for found in axe.violations(page)} == PLANTED
+
+
 #: What would open the page itself.
 REFRESH = re.compile('<meta http-equiv="refresh"[^>]*>')
 

@@ -11,11 +11,12 @@ from playwright.sync_api import Page, ViewportSize
 DESK: ViewportSize = {"width": 1280, "height": 720}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-#: It reports violations only, and no rule needs what it would load beforehand.
-ONLY = {"resultTypes": ["violations"], "preload": False}
+#: What no rule needs is not loaded beforehand.
+ONLY = {"preload": False}
 #: The names that a small window may hide.
 NAMES = {"runOnly": {"type": "tag", "values": ["cat.name-role-value"]}, **ONLY}
-ALL_BUT_CONTRAST = {"rules": {"color-contrast": {"enabled": False}}, **ONLY}
+EVERY_RULE: dict[str, Any] = {**ONLY}
+CONTRAST = {"runOnly": ["color-contrast"], **ONLY}
 #: Of the rows that differ in words and numbers only, leave the first: axe would take seconds for a hundred of them.
 LEAVE_ONE_OF_A_KIND = """() => {
     for (const list of document.querySelectorAll("tbody, ul, ol")) {
@@ -31,8 +32,8 @@ LEAVE_ONE_OF_A_KIND = """() => {
 RUN = "rules => axe.run(rules).then(({ violations }) => violations)"
 #: The look of a text is its color and font, and all that has a background or is translucent and shares its place: what
 #: is around it, beside it, over or below it. Texts whose look has passed are left out, as are those that axe could not
-#: judge (an access key is too short for it) where markup and look are the same.
-MEASURE_CONTRAST = """async known => {
+#: judge (an access key is too short for it) where markup and look are the same. The other rules look at everything.
+RUN_WITH_CONTRAST = """async ({ rules, known }) => {
     const styles = new Map([...document.querySelectorAll("body, body *")].map((one) => [one, getComputedStyle(one)]));
     const grounds = [];
     for (const [one, { backgroundColor, backgroundImage, opacity }] of styles) {
@@ -50,41 +51,46 @@ MEASURE_CONTRAST = """async known => {
     const isText = (one) => one.matches("input:not([type=checkbox], [type=radio], [type=hidden]), select, textarea")
         || !one.matches("option, script, template") && hasText(one);
     const texts = [...styles.keys()].filter((one) => isText(one) && one.checkVisibility());
-    const looks = new Map(texts.map((one) => [one, lookOf(one)]));
-    const isNew = (one) => !known.includes(looks.get(one)) && !known.includes(looks.get(one) + markup(one));
-    const include = texts.filter(isNew);
-    if (!include.length) return { violations: [], learned: [] };
-    const { violations, passes } = await axe.run({ include }, {
-        runOnly: ["color-contrast"], resultTypes: ["violations", "passes"], elementRef: true, preload: false });
-    const [wrong, right] = [violations, passes].map((rules) => rules.flatMap((rule) => rule.nodes));
-    const learned = new Set(right.map(({ element }) => looks.get(element)).filter(Boolean));
-    const judged = new Set([...wrong, ...right].map(({ element }) => element));
-    for (const one of include) if (!judged.has(one)) learned.add(looks.get(one) + markup(one));
-    return { violations: violations.map(({ id }) => ({ id, nodes: wrong.map(({ html }) => ({ html })) })),
-        learned: [...learned] };
+    const looks = new Map(texts.map((one) => [one, lookOf(one)])), passed = new Set(known);
+    const isNew = (one) => !passed.has(looks.get(one)) && !passed.has(looks.get(one) + markup(one));
+    const fresh = texts.filter(isNew);
+    if (rules.runOnly && !fresh.length) return { violations: [], learned: [] };
+    axe.configure({ rules: [{ id: "color-contrast", selector: "[data-fresh-look]" }] });
+    for (const one of fresh) one.setAttribute("data-fresh-look", "");
+    const found = await axe.run({ ...rules, reporter: (results, _, done) => done(results) });
+    for (const one of fresh) one.removeAttribute("data-fresh-look");
+    const contrast = found.find(({ id }) => id === "color-contrast");
+    const [wrong, right] = [contrast.violations, contrast.passes].map((nodes) => nodes.map(({ node }) => node.element));
+    const judged = new Set([...wrong, ...right]), learned = new Set(right.map((one) => looks.get(one)));
+    for (const one of fresh) if (!judged.has(one)) learned.add(looks.get(one) + markup(one));
+    const violations = found.map(({ id, violations }) =>
+        ({ id, nodes: violations.map(({ node }) => ({ html: node.element.outerHTML })) }));
+    return { violations, learned: [...learned] };
 }"""
+#: A page without a box takes no time to be laid out again in another size and scheme.
+HIDE = "document.documentElement.style.display = 'none'"
 
 
 class AxeWalk:
     """A walk with axe over pages of a window that has run AXE_SCRIPT: on a phone, then on a desk in light and dark."""
 
     def __init__(self) -> None:
-        self._known: dict[str, list[str]] = {scheme: [] for scheme in SCHEMES}  #: looks of texts, see MEASURE_CONTRAST
+        self._known: dict[str, list[str]] = {scheme: [] for scheme in SCHEMES}  #: looks of texts
 
     def violations(self, page: Page) -> Iterator[str]:
-        """Yield what axe finds on a page that is as wide as a phone; afterwards it is so again."""
+        """Yield what axe finds on a page that is as wide as a phone; the next page is loaded so again."""
         page.evaluate(LEAVE_ONE_OF_A_KIND)
         yield from _described("phone", page.evaluate(RUN, NAMES))
         page.set_viewport_size(DESK)
-        yield from _described("desk", page.evaluate(RUN, ALL_BUT_CONTRAST))
-        for scheme in SCHEMES:
-            page.emulate_media(color_scheme=scheme)
-            yield from _described(scheme, self._contrast(page, scheme))
-        page.emulate_media(color_scheme=SCHEMES[0])
+        yield from _described("desk", self._run(page, EVERY_RULE, "light"))
+        page.emulate_media(color_scheme="dark")
+        yield from _described("dark", self._run(page, CONTRAST, "dark"))
+        page.evaluate(HIDE)
+        page.emulate_media(color_scheme="light")
         page.set_viewport_size(PHONE)
 
-    def _contrast(self, page: Page, scheme: str) -> list[dict[str, Any]]:
-        found = page.evaluate(MEASURE_CONTRAST, self._known[scheme])
+    def _run(self, page: Page, rules: dict[str, Any], scheme: str) -> list[dict[str, Any]]:
+        found = page.evaluate(RUN_WITH_CONTRAST, {"rules": rules, "known": self._known[scheme]})
         self._known[scheme] += found["learned"]
         violations: list[dict[str, Any]] = found["violations"]
         return violations
