@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from axe_walk import PHONE, AxeWalk
 from kinds_of_addresses import Kinds
-from live_site import QUICK, SERVICE, Site, Visitor, made_up_imeis
+from live_site import QUICK, SERVICE, Chromium, Site, Visitor, made_up_imeis
 from playwright.sync_api import Page, expect
 from waiting import wait_until
 
@@ -22,6 +23,15 @@ from settings import Settings
 from web_app import create_app
 
 pytestmark = pytest.mark.browser
+
+#: Each of these pages lives for a second: to optimize its scripts takes longer than they run.
+UNOPTIMIZED = "--js-flags=--no-opt --no-maglev"
+
+
+@pytest.fixture(scope="module", name="chromium")
+def chromium_fixture() -> Iterator[Chromium]:
+    with closing(Chromium(UNOPTIMIZED)) as found:
+        yield found
 
 
 @dataclass(frozen=True)

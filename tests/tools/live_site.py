@@ -217,20 +217,21 @@ class Visitor:
             self.complaints.append(f"{page.url}: {text}")
 
 
-def launch(playwright: Playwright) -> Browser:
-    return playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+def launch(playwright: Playwright, *switches: str) -> Browser:
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=[*SWITCHES, *switches])
 
 
 class Chromium:
-    """The browser of a module, started by the first test that uses it."""
+    """The browser of a module, started by the first test that uses it, with these switches beside the usual ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, *switches: str) -> None:
+        self._switches = switches
         self._ends = contextlib.ExitStack()
         self._browser: Browser | None = None
 
     def browser(self) -> Browser:
         if self._browser is None:
-            self._browser = launch(self._ends.enter_context(sync_playwright()))
+            self._browser = launch(self._ends.enter_context(sync_playwright()), *self._switches)
             self._ends.callback(self._browser.close)
         return self._browser
 
