@@ -4,6 +4,7 @@ Through SQLAlchemy such a statement takes the process three times as long: it ma
 for each. Its pool is used here too, its way to write parameters, and the errors of this package.
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -17,6 +18,9 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from engines.errors import DatabaseUnavailableError, why_unusable
+
+#: Statements are logged where SQLAlchemy logs its own (engines/opening.py).
+logger = logging.getLogger("sqlalchemy.engine.direct")
 
 #: Where a connection keeps its cursor: to make one takes half as long as to run such a statement.
 CURSOR = "cursor"
@@ -63,6 +67,7 @@ class Direct:
     ) -> DirectRows:
         """Run a statement, with the values that it has itself and these. Raises DatabaseUnavailableError."""
         words, own = _of_driver(statement)
+        logger.info(words)
         try:
             self._cursor.execute(words, {**own, **values}, prepare=prepare or None)
         except psycopg.Error as error:

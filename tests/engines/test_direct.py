@@ -1,5 +1,6 @@
 """Statements that go to the driver at once: transactions by themselves, with the errors of all other statements."""
 
+import logging
 from typing import cast
 
 import psycopg
@@ -32,6 +33,16 @@ def test_each_statement_is_committed_when_it_returns(server_database: IMEIDataba
         row = connection.execute(INSERT, {"key": "a", "value": "100 %"}).one()
         assert (row.key, row.value) == ("a", "100 %")
         assert server_database.get_setting("a") == "100 %"
+
+
+def test_statements_are_logged_beside_those_of_sqlalchemy(
+    server: PostgreSQLServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """LOG_LEVEL=DEBUG shows them all, and otherwise none."""
+    for level, shown in ((logging.WARNING, []), (logging.INFO, ["SELECT 1 %% 2"])):
+        with caplog.at_level(level, "sqlalchemy.engine"), server.by_itself() as connection:
+            connection.execute(text("SELECT 1 % 2"))
+        assert [record.message for record in caplog.records if record.name == "sqlalchemy.engine.direct"] == shown
 
 
 def test_a_statement_without_rows_has_none(server: PostgreSQLServer) -> None:
