@@ -18,9 +18,9 @@ from orders import Outcome, Progress
 from people import Role, Scope
 from results import SheetNotPossibleError, SheetStore, prepare_sheet
 from spreadsheets import UnreadableFileError
-from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
 from storage.order_queries import items_with_orders
+from storage.order_terms import OrderFilter
 from web import allow, batch_or_404, begin_sheet, describe, progress_stream, take_export
 
 blueprint = operations("contents", "What is in a batch: its IMEIs, its results, its file and its progress.")

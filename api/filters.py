@@ -11,8 +11,8 @@ from api.operations import next_page
 from api.problems import Problem, ProblemKind
 from backend import backend
 from storage import order_pages
-from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
+from storage.order_terms import OrderFilter
 from web import read_filter
 
 CURSOR = re.compile(r"(([0-9]{15}|[a-z]{4,7})~)?[0-9]{1,18}")

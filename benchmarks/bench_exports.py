@@ -22,7 +22,7 @@ from schema import orders
 from spreadsheets import SHEET_COLUMNS, TONES
 from spreadsheets.writing import write_csv, write_xlsx
 from storage import order_filters
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 from workbooks import AddedRow, Addition, add_columns
 
 ORDERS, PHONES = 1_000_000, 20_000

@@ -35,7 +35,7 @@ from schema import orders, tac_models
 from settings import Settings
 from storage import batch_queries, order_filters, order_reports
 from storage.link_store import NewLink
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 from web.stream import chunk_letters, details, overall_rate, snapshot
 from web_app import create_app
 

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, func, literal_column, select
 from orders import OrderStatus
 from schema import INTEGER, automation_phones, batches, each_of, orders, status_changes
 from storage.automation_store import SOURCE, Automation
-from storage.order_filters import Guide, OrderFilter, fitting, guide, order_of, wordings_of
+from storage.order_filters import Guide, fitting, guide, order_of
+from storage.order_terms import OrderFilter, wordings_of
 
 #: Status changes that one turn looks at.
 SCANNED = 5000

@@ -22,7 +22,7 @@ from orders import AutomationKind, BatchState, OrderStatus, RunKind
 from people import Actor
 from schema import automation_phones, automation_runs, automations, batches, each_of, orders, services, status_changes
 from storage.batch_queries import spent_or_promised, spent_or_promised_by_batch
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 
 #: The source of batches that automations make.
 SOURCE = "automation"

@@ -15,7 +15,7 @@ from database import IMEIDatabase
 from orders import DisputeKind, OrderStatus
 from schema import IS_REJECTED, batches, disputes, items, orders
 from storage.batch_doubt import SENT_AT, doubtful
-from storage.order_filters import MISMATCHED
+from storage.order_terms import MISMATCHED
 from storage.rows import DisputableOrder, walked
 
 REJECTED = OrderStatus.REJECTED.value

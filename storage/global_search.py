@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from database import IMEIDatabase
 from schema import IS_LISTED, UNDECIDED, batches, items, orders, services
-from storage.order_filters import LAST_SIGN
 from storage.order_queries import BEYOND_IDS, named
+from storage.order_terms import LAST_SIGN
 from storage.rows import Order
 
 #: What begins with a text is found in these columns of orders.

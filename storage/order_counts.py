@@ -13,19 +13,8 @@ from database import IMEIDatabase, count_orders
 from grading import PENDING
 from schema import orders, slowness, sums
 from storage.newest_orders import PERSON, TAG, batches_of_person, batches_of_tag
-from storage.order_filters import (
-    REJECTED,
-    Guide,
-    OrderFilter,
-    Wordings,
-    are_few_batches,
-    count_of,
-    guide,
-    led_by,
-    order_of,
-    pairs_of,
-    terms_of,
-)
+from storage.order_filters import REJECTED, Guide, count_of, guide, led_by, order_of
+from storage.order_terms import OrderFilter, Wordings, are_few_batches, pairs_of, terms_of
 
 #: For the count of a page: entries of one index that are counted, and looks into indexes for several terms. Where a
 #: database is slower, both are smaller by that factor.

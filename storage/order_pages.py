@@ -15,7 +15,8 @@ from database import IMEIDatabase
 from grading import PENDING, Verdict
 from schema import orders
 from storage.order_counts import Count, counting_guide, guided_count, is_summed
-from storage.order_filters import Guide, OrderFilter, fitting, guide, guided_page, sorted_page
+from storage.order_filters import Guide, fitting, guide, guided_page, sorted_page
+from storage.order_terms import OrderFilter
 from storage.rows import Order
 
 

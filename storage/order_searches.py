@@ -16,7 +16,8 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, inser
 from database import IMEIDatabase, utc_now
 from grading import PENDING
 from schema import INTEGER, NOT_FINAL, DayStart, orders, saved_searches, sql
-from storage.order_filters import WALKED_FIRST, OrderFilter, fitting, rare_guide, wordings_of
+from storage.order_filters import WALKED_FIRST, fitting, rare_guide
+from storage.order_terms import OrderFilter, wordings_of
 from storage.order_wordings import MEANT
 from storage.rows import FoundOrder, Order
 from storage.tag_store import tag_key

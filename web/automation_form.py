@@ -20,7 +20,7 @@ from storage.automation_store import (
     is_name_taken,
     read_stored_filter,
 )
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 from submission import service_objection
 from web.filters import LABELS, Asked
 

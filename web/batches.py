@@ -19,9 +19,9 @@ from storage.batch_names import rename_batch
 from storage.batch_uploads import rename_upload
 from storage.customer_store import find_customer
 from storage.order_counts import Count
-from storage.order_filters import OrderFilter
 from storage.order_pages import WORST_FIRST, Sort
 from storage.order_queries import ListedBatches
+from storage.order_terms import OrderFilter
 from storage.tag_store import tag_words, tags_of_batches
 from web.access import allow, describe
 from web.batch_fields import LONGEST_NAME, names_from

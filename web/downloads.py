@@ -38,7 +38,7 @@ from spreadsheets import (
 from sqlite_file import SPARE
 from storage import order_filters
 from storage.order_counts import Count
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 from storage.rows import Order
 from storage.tag_store import tags_of_batches, tags_of_orders
 from web.access import describe

@@ -17,8 +17,8 @@ from backend import backend
 from database import IMEIDatabase, Transaction, utc_now
 from grading import PENDING, Verdict
 from orders import OrderStatus
-from storage.order_filters import OrderFilter
 from storage.order_queries import people_who_ordered
+from storage.order_terms import OrderFilter
 from storage.order_wordings import COUNTED, FINDINGS, MEANT, NAMES, read_finding, stored_words
 from storage.tag_store import Tag, is_tag, known_tags
 from web.context import row_number

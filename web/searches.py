@@ -14,8 +14,8 @@ from people import Role
 from spreadsheets import Choice, OutColumn, UnreadableFileError, read_text
 from storage import order_queries, order_searches
 from storage.order_counts import Count
-from storage.order_filters import OrderFilter
 from storage.order_searches import SavedSearch
+from storage.order_terms import OrderFilter
 from submission import service_objection
 from web.access import allow, describe
 from web.context import PAGE, row_number

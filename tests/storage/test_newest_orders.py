@@ -8,8 +8,8 @@ from database import IMEIDatabase
 from schema import batches, orders
 from storage import order_filters, order_pages
 from storage.order_counts import Count
-from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
+from storage.order_terms import OrderFilter
 from storage.tag_store import tag_batches
 
 

@@ -11,7 +11,8 @@ from schema import orders
 from schema.dialect import SLOWER, SLOWER_ROWS
 from storage import order_counts, order_filters
 from storage.order_counts import Count
-from storage.order_filters import Guide, OrderFilter
+from storage.order_filters import Guide
+from storage.order_terms import OrderFilter
 
 
 def test_the_count_of_a_page_looks_at_no_more_orders_than_it_may(

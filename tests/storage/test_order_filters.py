@@ -14,9 +14,10 @@ from benchmarks import bench_exports
 from benchmarks.measuring import measured_apart
 from database import IMEIDatabase
 from schema import batches, orders
-from storage import kept_sums, order_counts, order_filters, order_searches
+from storage import kept_sums, order_counts, order_filters, order_searches, order_terms
 from storage.order_counts import Count
-from storage.order_filters import Guide, OrderFilter, guide, page_query
+from storage.order_filters import Guide, guide, page_query
+from storage.order_terms import OrderFilter
 from storage.tag_store import tag_batches, tag_orders
 
 #: Batch → who ordered it.
@@ -126,7 +127,7 @@ def test_many_orders_of_a_person_are_looked_up_only_where_the_newest_orders_are_
 
     So it is where there are too many batches to look at the newest order of each.
     """
-    monkeypatch.setattr(order_filters, "MOST_BATCHES", 0)
+    monkeypatch.setattr(order_terms, "MOST_BATCHES", 0)
     monkeypatch.setattr(order_filters, "VERY_FEW", 5)
     monkeypatch.setattr(order_filters, "FEW", 20)
     add_batches(database)
@@ -262,21 +263,6 @@ def some_order(chance: random.Random, number: int) -> dict[str, Any]:
     }
 
 
-def test_a_day_begins_with_midnight_however_that_is_stored(database: IMEIDatabase) -> None:
-    """Older programs have stored moments without a fraction of a second."""
-    with database.write() as connection:
-        for number, moment in enumerate(("2026-03-03 00:00:00", "2026-03-03 00:00:00.000000", "2026-03-04 00:00:00")):
-            values = f"'{number}', '{NUMBER}', '{moment}'"
-            connection.exec_driver_sql(f"INSERT INTO orders (order_id, imei, order_date) VALUES ({values})")
-    day = date(2026, 3, 3)
-    for chosen in (OrderFilter(since=day, until=day), OrderFilter(since=day, until=day, q=NUMBER)):
-        assert {row.order_id for row in order_filters.page(database, chosen)} == {"0", "1"}
-        assert order_filters.count(database, chosen) == 2
-    assert order_filters.count(database, OrderFilter(since=date(2026, 3, 4))) == 1
-    search_id = order_searches.save_search(database, [NUMBER], 0)
-    assert order_searches.count_found(database, search_id, OrderFilter(since=day, until=day)) == 2
-
-
 def test_a_walk_gives_every_order_once(database: IMEIDatabase) -> None:
     with database.write() as connection:
         connection.execute(orders.insert(), [{"imei": NUMBER, "order_id": str(n)} for n in range(4500)])
@@ -284,18 +270,6 @@ def test_a_walk_gives_every_order_once(database: IMEIDatabase) -> None:
     assert found == [str(n) for n in reversed(range(4500))]
     assert order_filters.count(database, OrderFilter(q=NUMBER)) == 4500
     assert order_filters.imeis_of(database, OrderFilter(), 10) == [NUMBER]
-
-
-@pytest.mark.parametrize(
-    ("asked", "found"), [("F17", 2), ("f17", 2), ("F17ABC", 1), ("f17abc", 1), ("c02", 1), ("17", 0), ("F17ABCD", 0)]
-)
-def test_a_serial_number_is_found_by_its_beginning(database: IMEIDatabase, asked: str, found: int) -> None:
-    serials = ["F17ABC", "F17", "c02", None, ""]
-    with database.write() as connection:
-        connection.execute(orders.insert(), [{"imei": NUMBER, "serial": serial} for serial in serials])
-    for chosen in (OrderFilter(serial=asked), OrderFilter(serial=asked, q=NUMBER)):
-        assert len(order_filters.page(database, chosen)) == found
-        assert order_counts.counted(database, chosen).found == found
 
 
 def test_what_sums_are_kept_of_is_counted_exactly_however_many_orders_fit(

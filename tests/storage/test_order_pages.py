@@ -12,8 +12,8 @@ from schema import orders
 from schema.dialect import SLOWER
 from storage import order_counts, order_filters, order_pages
 from storage.order_counts import Count
-from storage.order_filters import OrderFilter
 from storage.order_pages import BY_ROW, BY_VERDICT, Sort
+from storage.order_terms import OrderFilter
 from storage.rows import Order
 
 BY_INDEX = BY_ROW | {Sort.IMEI, Sort.IMEI_DOWN}

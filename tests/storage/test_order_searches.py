@@ -11,7 +11,7 @@ from sqlalchemy.dialects import sqlite
 
 from database import IMEIDatabase
 from storage import order_searches
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 from storage.rows import FoundOrder
 
 

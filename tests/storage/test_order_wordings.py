@@ -7,7 +7,8 @@ from database import IMEIDatabase
 from schema import orders
 from storage import order_counts, order_filters, order_wordings
 from storage.order_counts import Count
-from storage.order_filters import OrderFilter, guide, page_query
+from storage.order_filters import guide, page_query
+from storage.order_terms import OrderFilter
 
 
 def test_a_finding_finds_every_wording_that_means_it(database: IMEIDatabase) -> None:

@@ -25,8 +25,8 @@ from storage import (
 )
 from storage.batch_creation import NewBatch, create_batch
 from storage.order_counts import Count
-from storage.order_filters import OrderFilter
 from storage.order_pages import Sort
+from storage.order_terms import OrderFilter
 from storage.tag_store import tag_batches
 
 COUNT = 20_000

@@ -3,6 +3,7 @@
 from database import IMEIDatabase
 from schema import orders
 from storage import order_filters, order_queries
+from storage.order_terms import OrderFilter
 from storage.rows import Order
 
 NUMBER = "353370080089458"
@@ -20,6 +21,6 @@ def test_an_order_is_read_with_each_value_in_its_field(database: IMEIDatabase) -
         "warranty": "W", "attempt_id": 3, "other_imei": "O", "existed": True,
     }  # fmt: skip
     database.insert_order(values)
-    [found] = order_filters.page(database, order_filters.OrderFilter())
+    [found] = order_filters.page(database, OrderFilter())
     assert {name: getattr(found, name) for name in values} == values
     assert found == order_queries.find_order(database, "7")

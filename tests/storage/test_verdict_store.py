@@ -11,7 +11,7 @@ from results.sync import reparse
 from schema import orders, rule_versions
 from spreadsheets.order_rows import read_orders
 from storage import kept_sums, order_filters, order_queries, regrading, verdict_store
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 
 NUMBER = "353370080089458"
 

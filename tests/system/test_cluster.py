@@ -34,7 +34,7 @@ from settings import Settings
 from simulator.server import Simulator
 from storage import order_filters
 from storage.batch_creation import NewBatch, create_batch
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 from storage.result_store import store_results
 
 TROUBLE = 12.0  #: seconds

@@ -15,7 +15,7 @@ from people import Role, scopes_of
 from settings import Settings
 from storage import election_store, kept_sums, order_filters
 from storage.backups import make_backup
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 from storage.outbox import EventKind
 from storage.token_store import NewToken
 from submission import RowLock

@@ -13,7 +13,7 @@ from database import IMEIDatabase, utc_now
 from orders import Outcome
 from schema import orders
 from storage.batch_creation import NewBatch, create_batch
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 
 NUMBER = "353370080089458"
 STATUSES = ["Pending", "Completed", "Rejected", None]

@@ -9,7 +9,7 @@ from database import IMEIDatabase
 from orders import AutomationKind, DisputeKind, Outcome, RunKind
 from storage import dispute_store, order_filters
 from storage.disputable import Disputable
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 from storage.tag_store import tag_batches, tag_orders
 
 NUMBERS = imeis(260, 5000)

@@ -9,7 +9,7 @@ from database import IMEIDatabase
 from orders import BatchNames
 from storage import order_filters
 from storage.batch_names import rename_batch
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 
 NUMBERS = imeis(8)
 

@@ -8,7 +8,7 @@ from database import IMEIDatabase
 from orders import BatchNames
 from storage import order_filters
 from storage.batch_names import rename_batch
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 from storage.saved_filter_store import save_filter
 from storage.tag_store import tag_batches
 

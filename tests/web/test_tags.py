@@ -10,7 +10,7 @@ from web_client import Browser, order_batch, words
 
 from database import IMEIDatabase
 from storage import order_filters
-from storage.order_filters import OrderFilter
+from storage.order_terms import OrderFilter
 
 
 @pytest.fixture(name="order_ids")
