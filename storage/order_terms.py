@@ -191,7 +191,7 @@ def _few_words(name: str, words: tuple[str, ...]) -> Term:
 @lru_cache(REMEMBERED)
 def _of_value(index: str, name: str, value: str | int) -> Term:
     """The orders with one value of a column, which its index holds in the order of a page."""
-    column = orders.c[name]
+    column, value = orders.c[name], str(value) if isinstance(value, str) else value  # a word of an enum is equal to it
     return Term(index, column == value, unindexed(column) == value, _is_in_index(index, name, [value]), 1)
 
 

@@ -6,9 +6,10 @@ import pytest
 from order_tables import NUMBER
 
 from database import IMEIDatabase
+from orders import OrderStatus
 from schema import orders
-from storage import order_counts, order_filters, order_searches
-from storage.order_terms import OrderFilter
+from storage import order_counts, order_filters, order_searches, order_terms
+from storage.order_terms import OrderFilter, terms_of
 
 
 def test_a_day_begins_with_midnight_however_that_is_stored(database: IMEIDatabase) -> None:
@@ -36,3 +37,11 @@ def test_a_serial_number_is_found_by_its_beginning(database: IMEIDatabase, asked
     for chosen in (OrderFilter(serial=asked), OrderFilter(serial=asked, q=NUMBER)):
         assert len(order_filters.page(database, chosen)) == found
         assert order_counts.counted(database, chosen).found == found
+
+
+def test_a_term_that_a_word_of_an_enum_made_is_in_plain_words_for_the_next() -> None:
+    """The two are equal, and terms are kept."""
+    order_terms._of_value.cache_clear()
+    for status in (OrderStatus.COMPLETED, "Completed"):
+        [term] = terms_of(OrderFilter(status=status), {})
+        assert [type(value) for value in term.seek.compile().params.values()] == [str]
