@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     TIMESTAMP,
@@ -234,30 +234,25 @@ def slowness(connection: Connection, of_rows: bool = False) -> int:
     return (SLOWER_ROWS if of_rows else SLOWER)[connection.dialect.name]
 
 
-class WordList(TypeDecorator[list[str]]):
+class WordList(TypeDecorator[list[Any]]):
     """The type of a parameter that is a list of words, for is_one_of(): PostgreSQL plans by the words of an array."""
 
     impl = Text
     cache_ok = True
+    of: ClassVar[type[TypeEngine[Any]]] = Text
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return postgresql.ARRAY(Text()) if dialect.name == POSTGRESQL else Text()
+        return postgresql.ARRAY(self.of()) if dialect.name == POSTGRESQL else Text()
 
-    def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: list[Any] | None, dialect: Dialect) -> Any:
         return value if dialect.name == POSTGRESQL else json.dumps(value)
 
 
-class NumberList(TypeDecorator[list[int]]):
+class NumberList(WordList):
     """The type of a parameter that is a list of whole numbers, for is_one_of(): one statement for all lengths."""
 
-    impl = Text
     cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return postgresql.ARRAY(BigInteger()) if dialect.name == POSTGRESQL else Text()
-
-    def process_bind_param(self, value: list[int] | None, dialect: Dialect) -> Any:
-        return value if dialect.name == POSTGRESQL else json.dumps(value)
+    of = BigInteger
 
 
 class DayStart(TypeDecorator[date]):
