@@ -17,7 +17,10 @@ from storage.handed_calls import NOW
 ORDERS, READS = "orders", "reads"
 #: Locks the row before it is read: what is computed from it stays true until the commit.
 LOCK = text(f"UPDATE pace SET newest_start = newest_start WHERE account = :account RETURNING *, {NOW} AS now")
-STORE = text("UPDATE pace SET newest_start = :newest_start, orders = :orders, reads = :reads WHERE account = :account")
+STORE = text(
+    "UPDATE pace SET newest_start = :newest_start, hold_until = :hold_until, orders = :orders, reads = :reads,"
+    " seen_at = :seen_at WHERE account = :account"
+)
 #: Calls that nothing limits leave no start behind: a distance is counted from the moment at which it begins.
 WRITE = text(
     "INSERT INTO pace (account, hold_until, spacing, allowance, seconds, orders_wait)"
@@ -46,10 +49,6 @@ NO_FLUSH = text("SET LOCAL synchronous_commit TO off")
 #: The loop notes the clock; a clock that is behind what was noted by more than these seconds was set back.
 STEP = 1.0
 SEEN = text(f"UPDATE pace SET seen_at = {NOW} WHERE account = :account AND seen_at <= {NOW} + {STEP}")
-FOLLOW = text(
-    f"UPDATE pace SET seen_at = {NOW}, newest_start = :newest_start, hold_until = :hold_until, orders = :orders,"
-    " reads = :reads WHERE account = :account"
-)
 #: The least distance of two starts (seconds), so that each has a number of its own.
 LEAST = 1e-5
 #: Seconds by which a call may be later than its start, with a limit and without one.
@@ -80,7 +79,7 @@ class Slots:
     orders_wait: bool
     orders: tuple[float, ...]  #: starts within the window
     reads: tuple[float, ...]
-    seen_at: float = 0.0  #: what the clock showed when the loop looked last
+    seen_at: float  #: what the clock showed when the loop looked last
 
     def next_start(self) -> float:
         """Return when the next call may start."""
@@ -101,8 +100,8 @@ class Slots:
     def earlier(self, seconds: float) -> "Slots":
         """Return the row with all its times earlier."""
         orders, reads = (tuple(at - seconds for at in starts) for starts in (self.orders, self.reads))
-        newest_start, hold_until = self.newest_start - seconds, self.hold_until - seconds
-        return replace(self, newest_start=newest_start, hold_until=hold_until, orders=orders, reads=reads)
+        newest, hold, seen = (at - seconds for at in (self.newest_start, self.hold_until, self.seen_at))
+        return replace(self, newest_start=newest, hold_until=hold, seen_at=seen, orders=orders, reads=reads)
 
     def without(self, start: float) -> "Slots":
         """Return the row without the call at this start. What was reserved in vain delays nobody."""
@@ -184,9 +183,7 @@ def follow_clock(connection: Connection, account: str) -> None:
         return
     found = _locked(connection, account)
     if found is not None:
-        known = found.earlier(found.seen_at - found.now)
-        times = {"newest_start": known.newest_start, "hold_until": known.hold_until}
-        connection.execute(FOLLOW, {"account": account, **times, **_lists(known)})
+        _store(connection, account, found.earlier(found.seen_at - found.now))
 
 
 def _locked(connection: Connection, account: str) -> Slots | None:
@@ -202,11 +199,9 @@ def _reserved(connection: Connection, account: str, kind: str, found: Slots) -> 
 
 
 def _store(connection: Connection, account: str, changed: Slots) -> None:
-    connection.execute(STORE, {"account": account, "newest_start": changed.newest_start, **_lists(changed)})
-
-
-def _lists(changed: Slots) -> dict[str, str]:
-    return {"orders": json.dumps(changed.orders), "reads": json.dumps(changed.reads)}
+    lists = {"orders": json.dumps(changed.orders), "reads": json.dumps(changed.reads)}
+    times = {"newest_start": changed.newest_start, "hold_until": changed.hold_until, "seen_at": changed.seen_at}
+    connection.execute(STORE, {"account": account, **times, **lists})
 
 
 def _slots(row: Row[Any]) -> Slots:

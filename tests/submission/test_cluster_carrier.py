@@ -284,7 +284,7 @@ def set_back(database: IMEIDatabase, seconds: float) -> None:
         assert found is not None
         ahead = found.earlier(-seconds)
         lists = [json.dumps(ahead.orders), json.dumps(ahead.reads)]
-        times = [ahead.newest_start, ahead.hold_until, found.seen_at + seconds, *lists]
+        times = [ahead.newest_start, ahead.hold_until, ahead.seen_at, *lists]
         columns = ("newest_start", "hold_until", "seen_at", "orders", "reads")
         connection.execute(update(pace).values(dict(zip(columns, times, strict=True))))
 
