@@ -23,7 +23,7 @@ class Engines(Protocol):
 
     engine: Engine  #: whose transactions are as the driver begins them
     readers: Engine  #: each transaction is one consistent snapshot
-    singles: Engine  #: for reads of one statement: on a server there is no transaction around it
+    singles: Engine  #: for single statements: on a server there is no transaction around each
     writers: Engine  #: one transaction at a time, in all processes
     hurried: Engine  #: as writers, but DatabaseUnavailableError after a moment where another one writes
 

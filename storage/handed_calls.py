@@ -193,7 +193,7 @@ def without_begin(database: IMEIDatabase) -> Iterator[Connection]:
 
     While threads make quick calls, the loop waits for each round trip as long as they work.
     """
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with database.engines.singles.connect() as connection:
         yield connection
 
 
