@@ -15,7 +15,7 @@ PERSON, TAG = "person", "tag"
 #: Batches that are looked at for one page. A person may have scanned 100,000 phones, each a batch of its own.
 MOST_BATCHES = 500
 #: Higher than any row id.
-BEYOND_IDS = 2**62
+NO_END = 2**62
 FOUND = {
     PERSON: "SELECT id AS batch_id FROM batches WHERE ordered_by = :word",
     TAG: "SELECT batch_id FROM batch_tags WHERE tag = :word",
@@ -64,4 +64,4 @@ def batches_alone_with(connection: Connection, word: str) -> Sequence[int]:
 def newest_of_batches(name: str, word: str, before: int | None, limit: int) -> TextClause:
     """The subquery of the ids of the newest orders of the batches of a PERSON or TAG; before: older than this id."""
     key = tag_key(word) if name == TAG else word
-    return NEWEST[name].bindparams(word=key, before=BEYOND_IDS if before is None else before, most=limit)
+    return NEWEST[name].bindparams(word=key, before=NO_END if before is None else before, most=limit)
