@@ -431,5 +431,4 @@ def _adopt(connection: Connection, item: Any, row: Mapping[str, Any]) -> None:
 def _take_over(connection: Connection, item: Any, message: str) -> None:
     """waiting → ordered for an item of a planned chunk, which goes on without it or ends."""
     chunk_moves.take_out(connection, item.id, item.chunk_id, message)
-    batch_states.touch(connection, item.batch_id)
-    batch_states.finish_if_done(connection, item.batch_id)
+    batch_states.touch_or_finish(connection, item.batch_id)

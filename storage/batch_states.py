@@ -175,6 +175,12 @@ def _set_batch(
     return moved.rowcount == 1
 
 
+def touch_or_finish(connection: Connection, *batch_ids: int) -> None:
+    """Do what touch() does, and finish the batches of which nothing is planned or on the wire."""
+    for batch_id in touch(connection, *batch_ids):
+        finish_if_done(connection, batch_id)
+
+
 def finish_if_done(connection: Connection, batch_id: int) -> None:
     """running or paused → finished, when nothing of the batch is planned or on the wire."""
     if connection.execute(FINISH, {"this_batch": batch_id, "now": utc_now()}).rowcount:

@@ -19,7 +19,7 @@ from database import Transaction, utc_now
 from orders import Chunk, ChunkState, Item, ItemOutcome, Outcome, PlacedOrder, until_result
 from schema import attempts, chunks, insert_rows, items, run_together, sql
 from settings import MAIN_ACCOUNT
-from storage.batch_states import finish_if_done, start, touch
+from storage.batch_states import start, touch, touch_or_finish
 from storage.chunk_moves import end_attempts, take_out
 from storage.doubt_moves import answer_if_settled
 from storage.guards import Row, WrongStateError, expect
@@ -194,9 +194,7 @@ def record_answers(connection: Transaction, calls: Sequence[CallRecord], careful
             judged.append((call, known.get(place, NONE_KNOWN)))
     _write_clean(connection, clean)
     _write_judged(connection, judged, carefully)
-    batch_ids = {call.chunk.batch_id for call in calls}
-    for batch_id in touch(connection, *batch_ids):
-        finish_if_done(connection, batch_id)
+    touch_or_finish(connection, *{call.chunk.batch_id for call in calls})
 
 
 def adopt(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[ItemOutcome]) -> None:
@@ -227,8 +225,7 @@ def record_late(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[I
     open_state = chunks.c.state.in_([ChunkState.SENDING, ChunkState.IN_DOUBT])
     connection.execute(update(chunks).where(this, open_state).values(state=state))
     end_attempts(connection, [(chunk.attempt_id, "answered late", message)])
-    touch(connection, chunk.batch_id)
-    finish_if_done(connection, chunk.batch_id)
+    touch_or_finish(connection, chunk.batch_id)
 
 
 def _leave_out(connection: Transaction, chunk: Chunk, others: Sequence[ItemOutcome], message: str) -> None:

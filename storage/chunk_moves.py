@@ -19,7 +19,7 @@ from orders import (
 )
 from schema import UNDECIDED, attempts, batches, chunks, each_of, items, orders, sql, upsert
 from settings import MAIN_ACCOUNT
-from storage.batch_states import UNSENT, finish_if_done, is_stopped, touch
+from storage.batch_states import UNSENT, finish_if_done, is_stopped, touch, touch_or_finish
 from storage.call_queries import NOT_PLACED, items_of
 from storage.guards import Row, expect, parts
 
@@ -139,8 +139,7 @@ def cancel_rest(connection: Connection, batch_id: int) -> int:
             .values(outcome=Outcome.CANCELLED, message=UNSENT)
         ).rowcount
     connection.execute(update(chunks).where(planned).values(state=ChunkState.CANCELLED))
-    touch(connection, batch_id)
-    finish_if_done(connection, batch_id)
+    touch_or_finish(connection, batch_id)
     return taken
 
 
@@ -156,8 +155,7 @@ def leave_out(connection: Connection, service_id: str, imei: str, message: str) 
     emptied = case((chunks.c.size == 1, ChunkState.CANCELLED), else_=chunks.c.state)
     smaller = {"size": chunks.c.size - 1, "state": emptied}
     connection.execute(update(chunks).where(chunks.c.id == item.chunk_id).values(**smaller))
-    touch(connection, item.batch_id)
-    finish_if_done(connection, item.batch_id)
+    touch_or_finish(connection, item.batch_id)
 
 
 def cancel_left_out(connection: Connection, reasons: Mapping[tuple[str, str], str], message: str) -> None:
