@@ -5,6 +5,7 @@ cores, round trips and disk. For the fleet these are assumptions: those of `flee
 """
 
 import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -144,24 +145,37 @@ def check(
 def placed_by(
     workers: int, url: str, provider_url: str, folder: Path, threads: int = WORKERS
 ) -> list[tuple[float, float]]:
-    """Let real workers place batches. Returns for each the seconds from the first intent to the last answer, and the
-    seconds that the processors have worked for workers and server.
+    """Let real workers place batches. Returns what each took, as the function of placing() does."""
+    with placing(workers, url, provider_url, folder, threads) as place_batch:
+        return [place_batch() for _ in range(TURNS)]
+
+
+@contextlib.contextmanager
+def placing(
+    workers: int, url: str, provider_url: str, folder: Path, threads: int
+) -> Iterator[Callable[[], tuple[float, float]]]:
+    """Run workers that have placed one batch, which loads and connects.
+
+    Yields a function that lets them place another, and returns the seconds from the first intent to the last answer,
+    and the seconds that the processors have worked for workers and server.
     """
-    took = []
-    meter = Meter(server_of(url))
+    meter, turns = Meter(server_of(url)), itertools.count()
     with IMEIDatabase(url) as database, working(workers, url, provider_url, folder, threads) as processes:
-        wait_until(lambda: leader_alive(database, folder), "a worker leads", PATIENCE)
-        with database.write() as connection:
-            write_list_limit(connection, SERVICE, CHUNK)
-        for turn in range(TURNS + 1):
-            batch_id = planned(database, imeis(8000 + turn))
+
+        def place_batch() -> tuple[float, float]:
+            batch_id = planned(database, imeis(8000 + next(turns)))
             before = meter.served() + sum(map(ticks, processes))
             wait_for_the_end(database, batch_id)
             processor = meter.served() + sum(map(ticks, processes)) - before
             with database.read() as connection:
                 seconds = float(connection.execute(DURATION, {"batch": batch_id}).scalar_one())
-            took.append((seconds, processor))
-    return took[1:]  # the first one loads and connects
+            return seconds, processor
+
+        wait_until(lambda: leader_alive(database, folder), "a worker leads", PATIENCE)
+        with database.write() as connection:
+            write_list_limit(connection, SERVICE, CHUNK)
+        place_batch()
+        yield place_batch
 
 
 @contextlib.contextmanager
