@@ -19,6 +19,7 @@ from call_moves import (
 from handmade_calls import (
     OTHER,
     call,
+    everything,
     listed,
     nothing_is_written,
     one,
@@ -200,6 +201,30 @@ def test_an_imei_that_has_an_order_is_left_out_of_its_planned_chunk(database: IM
     assert chunk_rows(database, batch_id) == [(ids[0], 0, "cancelled")]
     assert batch(database, batch_id)[0] == "finished"
     assert chunk_rows(database, other)[0][1:] == (2, "planned")
+
+
+def test_a_planned_imei_that_an_order_was_found_of_is_ordered_outside_of_its_chunk(database: IMEIDatabase) -> None:
+    batch_id, ids = planned(database, 2, size=2)
+    items = [row[0] for row in everything(database)["items"]]
+    with database.write() as connection:
+        chunk_moves.take_out(connection, items[0], ids[0], "its answer came late")
+    assert chunk_rows(database, batch_id) == [(ids[0], 1, "planned")]
+    assert outcomes(database, batch_id) == [("ordered", "its answer came late", None), ("waiting", None, ids[0])]
+    with database.write() as connection:
+        chunk_moves.take_out(connection, items[1], ids[0], "its answer came late")
+    assert chunk_rows(database, batch_id) == [(ids[0], 0, "cancelled")]
+    assert one(database, "SELECT message FROM chunks WHERE id = ?", ids[0]) == "all of it was ordered already"
+    words = "is not waiting"
+    with nothing_is_written(database), pytest.raises(WrongStateError, match=words), database.write() as connection:
+        chunk_moves.take_out(connection, items[0], ids[0], "again")
+
+
+def test_a_chunk_that_is_on_the_wire_keeps_its_size_when_an_imei_of_it_is_taken_out(database: IMEIDatabase) -> None:
+    """It was sent with all of its IMEIs."""
+    chunk = call(database, imeis(2))
+    with database.write() as connection:
+        chunk_moves.take_out(connection, chunk.items[0].item_id, chunk.chunk_id, "its answer came late")
+    assert chunk_rows(database, chunk.batch_id) == [(chunk.chunk_id, 2, "sending")]
 
 
 def test_a_planned_imei_of_which_the_provider_lists_an_order_is_left_out_and_the_order_is_stored(

@@ -261,3 +261,12 @@ def test_the_reason_why_a_call_is_in_doubt_is_written_on_that_call_only_while_it
         adopted(connection, chunk)
         doubt_moves.explain(connection, chunk.chunk_id, "the list is old")
     assert one(database, reason, chunk.chunk_id) == "the list is cut"
+
+
+def test_the_first_list_that_was_seen_after_a_call_stays_the_first(database: IMEIDatabase) -> None:
+    chunk, other = call(database, imeis(1)), call(database, imeis(1, first=10))
+    with database.write() as connection:
+        assert doubt_moves.first_list(connection, chunk.attempt_id, "") == ""
+        assert doubt_moves.first_list(connection, chunk.attempt_id, "first") == "first"
+        assert doubt_moves.first_list(connection, chunk.attempt_id, "second") == "first"
+        assert doubt_moves.first_list(connection, other.attempt_id, "") == ""

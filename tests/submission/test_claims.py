@@ -1,5 +1,6 @@
 """Which planned chunks are sent next, and which are split first: tables of snapshots, without a database."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,6 +53,41 @@ def test_the_batch_with_the_fewest_calls_on_the_wire_comes_first(
 ) -> None:
     """Of two with the same number, the older one."""
     assert choice(*batches, free=free) == expected
+
+
+# What an account can pay
+
+
+@pytest.mark.parametrize(
+    ("sizes", "dollars", "expected"),
+    [
+        ([5, 5], 0.8, sends(101, 102)),
+        ([5, 5], 0.79, splits_first(102, 4, 1)),
+        ([5, 5, 1], 0.5, splits_first(102, 1, 4)),
+        ([5, 5], 0.4, sends(101)),
+        ([5, 5], 0.39, splits_first(101, 4, 1)),
+        ([5, 5], 0.08, splits_first(101, 1, 4)),
+        ([5, 5], 0.07, sends()),
+        ([5, 5], 0.0, sends()),
+        ([5, 5], -1.0, sends()),
+        ([1, 1, 1], 0.16, sends(101, 102)),
+        ([3], 3 * 0.08, sends(101)),
+    ],
+)
+def test_nothing_is_sent_that_the_account_cannot_pay(sizes: list[int], dollars: float, expected: Claims) -> None:
+    """A call that it can pay in part is split. An IMEI costs 8 cents, whose sums are no exact binary fractions."""
+    assert choice(replace(batch(1, *sizes), price=0.08), dollars=dollars) == expected
+
+
+def test_what_costs_nothing_needs_no_money_and_an_account_without_limit_pays_everything() -> None:
+    assert choice(batch(1, 5, 5), dollars=0.0) == sends(101, 102)
+    assert choice(replace(batch(1, 5, 5), price=0.08)) == sends(101, 102)
+
+
+def test_the_money_of_an_account_is_shared_by_its_batches() -> None:
+    batches = [replace(batch(number, 5, 5), price=0.08) for number in (1, 2)]
+    assert choice(*batches, dollars=0.8) == sends(101, 201)
+    assert choice(batches[0], batch(2, 5, 5), dollars=0.4) == sends(101, 201, 202)
 
 
 # How long a call may be
