@@ -15,6 +15,8 @@ from storage import balance_store, call_queries, call_records
 from storage.call_records import write_intents
 from submission.settlement import Settler
 
+DAY_BEFORE = utc_now() - timedelta(days=1)
+
 
 def reading(database: IMEIDatabase, credits: float) -> balance_store.Reading:
     with database.write() as connection:
@@ -45,6 +47,20 @@ def test_a_reading_says_which_calls_and_orders_are_older(database: IMEIDatabase)
     with database.read() as connection:
         assert balance_store.newest_reading(connection) == second
         assert balance_store.reading_before(connection, 1) == first
+
+
+def test_the_first_reading_since_a_moment_may_be_of_that_moment(database: IMEIDatabase) -> None:
+    first, second = reading(database, 100.0), reading(database, 99.0)
+    with database.write() as connection:
+        this = schema.balance_readings.c.id == first.reading_id
+        connection.execute(Update(schema.balance_readings).where(this).values(read_at=DAY_BEFORE))
+    with database.read() as connection:
+        found = balance_store.first_reading(connection, second.read_at)
+        assert found is not None
+        assert found.credits == 99.0
+        assert balance_store.first_reading(connection, second.read_at + timedelta(seconds=1)) is None
+        earlier = balance_store.first_reading(connection, DAY_BEFORE), balance_store.first_reading(connection, None)
+        assert [found and found.credits for found in earlier] == [100.0, 100.0]
 
 
 def test_without_a_reading_from_before_a_call_there_is_none(database: IMEIDatabase) -> None:
