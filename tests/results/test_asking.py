@@ -14,6 +14,7 @@ from gsm_fusion_client import (
     RefusalKind,
     RefusedError,
 )
+from results.asking import ask_by_id
 from results.sync import (
     OrderSync,
 )
@@ -158,3 +159,18 @@ def test_a_failure_that_no_order_can_cause_halves_nothing(database: IMEIDatabase
     report = OrderSync(database, Spoiled(ids[:1], error), 300).sync()
     assert (report.calls, report.updated, report.error) == (1, 0, str(error))
     assert withheld(database) == {}
+
+
+def test_the_orders_that_a_provider_knows_are_returned_without_a_database() -> None:
+    ids = [f"{number}" for number in range(120)]
+    provider = ByHand(lambda asked: [order_id for order_id in asked if order_id != "7"])
+    assert {order.id for order in ask_by_id(provider, ids)} == {*ids} - {"7"}
+    assert provider.asked == [ids[:100], ids[100:], ["7"]]
+
+
+def test_an_order_that_spoils_its_list_is_unknown_and_another_failure_is_raised() -> None:
+    ids = [f"{number}" for number in range(20)]
+    assert {order.id for order in ask_by_id(Spoiled(["3"], UNREADABLE), ids)} == {*ids} - {"3"}
+    assert ask_by_id(ByHand(failures={1: NOTHING}), ids[:1]) == []
+    with pytest.raises(RefusedError, match="Invalid User"):
+        ask_by_id(ByHand(failures={1: RefusedError(RefusalKind.CREDENTIALS, "Invalid User!")}), ids)

@@ -14,10 +14,11 @@ from handmade_calls import (
 )
 from plain_sql import run
 from simulated_provider import SERVICE, imeis
+from sqlalchemy import insert, update
 
 from database import IMEIDatabase, utc_now
 from orders import SAYS_IT_EXISTS, Chunk, ChunkState, Outcome
-from schema import orders
+from schema import attempts, orders, services
 from storage import batch_states, call_queries, chunk_moves, guards
 from storage.call_records import write_intents
 from storage.guards import IN_LIST
@@ -240,3 +241,23 @@ def test_of_planned_imeis_it_is_known_whether_an_order_of_them_was_final_already
         assert call_queries.planned_items(connection, imeis(1), last - 2) == [(SERVICE, imeis(1)[0], True)]
         assert call_queries.planned_items(connection, imeis(1), 0) == [(SERVICE, imeis(1)[0], False)]
         assert call_queries.planned_items(connection, imeis(2, first=50), last) == []
+
+
+def test_a_price_is_the_one_that_the_provider_listed_last(database: IMEIDatabase) -> None:
+    with database.write() as connection:
+        for service_id, price in ((SERVICE, 0.08), (OTHER, 2.5)):
+            row = {"service_id": service_id, "position": 1, "title": "a", "price": price, "refreshed_at": 0.0}
+            connection.execute(insert(services).values(**row))
+        assert call_queries.listed_price(connection, OTHER, 9.0) == 2.5
+        assert call_queries.listed_price(connection, "999", 9.0) == 9.0
+        assert call_queries.listed_prices(connection) == {SERVICE: 0.08, OTHER: 2.5}
+
+
+def test_the_time_of_a_call_is_that_of_its_attempt(database: IMEIDatabase) -> None:
+    first, second = call(database, imeis(1)), call(database, imeis(1, first=10))
+    with database.write() as connection:
+        earlier = utc_now() - timedelta(hours=1)
+        connection.execute(update(attempts).where(attempts.c.id == first.attempt_id).values(sent_at=earlier))
+        assert call_queries.sent_at(connection, first.attempt_id) == earlier
+        assert call_queries.sent_at(connection, second.attempt_id) != earlier
+        assert call_queries.sent_at(connection, 99) is None
