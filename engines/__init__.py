@@ -10,5 +10,5 @@ from engines.errors import (
 )
 from engines.opening import Engines, is_address, open_engines
 from engines.postgresql_copies import NOT_INSTALLED, is_installed, libpq_address
-from engines.postgresql_server import PostgreSQLServer
+from engines.postgresql_server import READ_COMMITTED, PostgreSQLServer
 from engines.sqlite_engine import BUSY_TIMEOUT_MS, SAFE_WAL_VERSION, SQLiteEngine

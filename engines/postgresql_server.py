@@ -62,6 +62,9 @@ UNREADABLE = "DATABASE_URL cannot be read: it must look like postgresql://user:p
 NOT_OWNER = "The user of DATABASE_URL may not make tables in this database: make this user its owner."
 REVISION = "SELECT version_num FROM alembic_version"
 HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
+#: A transaction that has waited for the writer reads what that one committed. Where a role or a database has a stricter
+#: level as its default, it would decide on what was there before it waited.
+READ_COMMITTED = r"-c default_transaction_isolation=read\ committed"
 TIMES = f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_session_timeout={IDLE:g}s"
 #: How statements are planned: for disks without moving parts, without compiling and without more processes for one
 #: statement. Each of these takes longer to begin than a page may take.
@@ -70,7 +73,7 @@ PLANS = "-c random_page_cost=1.1 -c jit=off -c max_parallel_workers_per_gather=0
 #: read a whole table for a rare one. Paid calls (storage/handed_calls.py), triggers and foreign keys keep their plans,
 #: and so do the constant statements of every page (engines/direct.py).
 CONNECTION = {
-    "options": f"{TIMES} {PLANS}",
+    "options": f"{READ_COMMITTED} {TIMES} {PLANS}",
     "application_name": "hammer-api",
     "prepare_threshold": sys.maxsize,
 }

@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool
 
 from database import DatabaseUnavailableError
+from engines import READ_COMMITTED
 from storage.background import Duty
 from storage.job_queue import CALL_TASK, DUTY_QUEUE
 from submission import CallJobs
@@ -21,7 +22,7 @@ from submission import CallJobs
 CONNECTIONS = 4
 #: Taking a job and ending it are single statements, which need no transaction around them and no flush: a job that is
 #: there again after a crash of the server finds that its call was begun.
-NO_FLUSH = "-c synchronous_commit=off"
+OPTIONS = f"{READ_COMMITTED} -c synchronous_commit=off"
 #: A job that found the database away is tried again after these seconds, and how often.
 AGAIN, TRIES = 2, 30
 MINUTE, HOUR = 60, 3600
@@ -69,7 +70,7 @@ def schedule(seconds: float) -> str:
 
 
 def _app(address: str) -> App:
-    options = f"{conninfo_to_dict(address).get('options', '')} {NO_FLUSH}"  # those of the address, and ours
+    options = f"{conninfo_to_dict(address).get('options', '')} {OPTIONS}"  # those of the address, and ours
     return App(connector=PsycopgConnector(pool_factory=_pool, conninfo=address, kwargs={"options": options}))
 
 

@@ -79,6 +79,24 @@ def test_each_commit_is_flushed_where_the_server_is_told_not_to(cluster: Cluster
                 assert direct.execute(text("SHOW synchronous_commit")).scalar_one() == used
 
 
+@pytest.mark.parametrize("told", ["repeatable read", "serializable"])
+def test_a_write_sees_what_it_waited_for_whatever_the_server_is_told(cluster: Cluster, told: str) -> None:
+    """Else it would decide on a snapshot from before it waited: the same IMEI would be ordered by two batches."""
+    with cluster.migrated() as address:
+        name = address.rpartition("/")[2].partition("?")[0]
+        cluster.run(f"ALTER DATABASE {name} SET default_transaction_isolation = '{told}'")
+        with IMEIDatabase(address) as opened:
+            test_a_write_waits_for_another_one_and_sees_what_it_wrote(opened)
+            engines, shown = opened.engines, "SHOW transaction_isolation"
+            for engine in (opened.engine, engines.singles, engines.writers, engines.hurried):
+                with engine.begin() as connection:
+                    assert connection.exec_driver_sql(shown).scalar_one() == "read committed"
+            with each_by_itself(opened) as direct:
+                assert direct.execute(text(shown)).scalar_one() == "read committed"
+            with opened.read() as connection:
+                assert connection.exec_driver_sql(shown).scalar_one() == "repeatable read"
+
+
 def test_a_single_statement_has_no_transaction_around_it(server_database: IMEIDatabase) -> None:
     """The connection goes back as it was: the next transaction on it is one."""
     begun = "SELECT now()"  # when the transaction began

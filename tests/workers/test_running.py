@@ -61,16 +61,17 @@ def test_calls_are_made_side_by_side_and_their_jobs_deleted(database: IMEIDataba
 
 
 def test_the_queue_keeps_the_options_of_the_address(database: IMEIDatabase, server_url: str) -> None:
-    with IMEIDatabase(f"{server_url}?options=-c%20search_path%3Dtables%2Cpublic") as found:
+    stricter = "-c%20default_transaction_isolation%3Dserializable"
+    with IMEIDatabase(f"{server_url}?options=-c%20search_path%3Dtables%2Cpublic%20{stricter}") as found:
         app = calls_app(server_address(found), call_jobs(database, Provider()))
 
     async def shown() -> list[object]:
         async with app.open_async():
-            names = "search_path", "synchronous_commit"
+            names = "search_path", "synchronous_commit", "transaction_isolation"
             rows = [await app.connector.execute_query_one_async(f"SHOW {name}") for name in names]
         return [value for row in rows for value in row.values()]
 
-    assert asyncio.run(shown()) == ["tables,public", "off"]
+    assert asyncio.run(shown()) == ["tables,public", "off", "read committed"]
 
 
 def test_a_program_that_ends_waits_for_its_calls_and_leaves_the_others(database: IMEIDatabase) -> None:
