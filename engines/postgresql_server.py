@@ -59,6 +59,12 @@ RISK = (
     " paid twice. Set it to on, and start again."
 )
 UNREADABLE = "DATABASE_URL cannot be read: it must look like postgresql://user:password@host:5432/name."
+#: Any other encoding lacks signs that titles and results have, and then an answer could not be recorded.
+ENCODING = "UTF8"
+NOT_UNICODE = (
+    "The database has the encoding {}, which cannot hold all texts: make another one with CREATE DATABASE name ENCODING"
+    f" '{ENCODING}' TEMPLATE template0 LOCALE 'C'."
+)
 NOT_OWNER = "The user of DATABASE_URL may not make tables in this database: make this user its owner."
 REVISION = "SELECT version_num FROM alembic_version"
 HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
@@ -75,6 +81,7 @@ PLANS = "-c random_page_cost=1.1 -c jit=off -c max_parallel_workers_per_gather=0
 CONNECTION = {
     "options": f"{READ_COMMITTED} {TIMES} {PLANS}",
     "application_name": "hammer-api",
+    "client_encoding": ENCODING,
     "prepare_threshold": sys.maxsize,
 }
 #: The exception: each statement is a transaction, and is prepared when it comes for the first time.
@@ -144,6 +151,9 @@ class PostgreSQLServer:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATIONS})")
             if connection.dialect.server_version_info < (LEAST_VERSION,):  # type: ignore[operator]
                 raise UnusableDatabaseError(f"PostgreSQL {LEAST_VERSION} or newer is needed: update the server.")
+            encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+            if encoding != ENCODING:
+                raise UnusableDatabaseError(NOT_UNICODE.format(encoding))
             has_revision = connection.exec_driver_sql(HAS_REVISION).scalar_one()
             current = connection.exec_driver_sql(REVISION).scalar() if has_revision else None
             if current is not None and current >= known[-1]:

@@ -124,6 +124,28 @@ def test_a_server_that_ended_the_connections_is_used_again(server_database: IMEI
     assert server_database.count_orders() == 0
 
 
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_all_texts_is_refused(cluster: Cluster, encoding: str) -> None:
+    """A server that was installed where no language was set has SQL_ASCII."""
+    name = f"of_{encoding.lower()}_{os.getpid()}"
+    cluster.run(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'")
+    try:
+        with pytest.raises(UnusableDatabaseError, match=f"encoding {encoding}, .* ENCODING 'UTF8'"):
+            IMEIDatabase(cluster.address(name))
+    finally:
+        cluster.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_texts_are_sent_whole_whatever_encoding_a_role_has(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    with cluster.migrated() as address:
+        name = address.rpartition("/")[2].partition("?")[0]
+        cluster.run(f"ALTER DATABASE {name} SET client_encoding = 'LATIN1'")
+        with IMEIDatabase(address) as opened:
+            opened.set_setting(KEY, "\U0001f4f1")
+            assert opened.get_setting(KEY) == "\U0001f4f1"
+
+
 def test_tables_of_a_newer_version_are_used(server_url: str, caplog: pytest.LogCaptureFixture) -> None:
     with IMEIDatabase(server_url) as database, database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
