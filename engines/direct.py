@@ -6,7 +6,7 @@ for each. Its pool is used here too, its way to write parameters, and the errors
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Protocol, Self, cast
@@ -107,10 +107,19 @@ def read_prepared(connection: Connection, statement: Executable, values: Mapping
     pooled = connection.connection
     try:
         return Direct(pooled).execute(cast(ClauseElement, statement), values, prepare=True)
-    except DatabaseUnavailableError as error:
+    except DatabaseUnavailableError:
         if cast(Any, pooled.dbapi_connection).closed:
-            connection.invalidate(error)
+            _drop_those_of_its_age(connection)
         raise
+
+
+def _drop_those_of_its_age(connection: Connection) -> None:
+    """Let SQLAlchemy notice that a connection is closed: then it uses none again that was opened before.
+
+    A server that was started again has ended all of them. Each would fail once more, perhaps hours later.
+    """
+    with suppress(DatabaseUnavailableError):
+        connection.exec_driver_sql("SELECT 1")
 
 
 @contextmanager

@@ -125,3 +125,19 @@ def test_a_constant_statement_on_a_lost_connection_is_an_outage_of_that_connecti
         read_prepared(cut, NAMED, {"wanted": "a"})
     with server_database.read() as connection:
         assert read_prepared(connection, NAMED, {"wanted": "a"}).scalar() is None
+
+
+def test_after_a_restart_of_the_server_one_statement_fails_and_not_one_for_each_connection(
+    server_database: IMEIDatabase,
+) -> None:
+    read = server_database.engines.readers
+    with psycopg.connect(server_database.engine.url.set(drivername="postgresql").render_as_string(False)) as other:
+        with read.connect() as one, read.connect() as two, read.connect() as three:
+            for connection in (one, two, three):
+                read_prepared(connection, NAMED, {"wanted": "a"})
+        other.execute(OTHERS.text)
+    with pytest.raises(DatabaseUnavailableError, match="terminating"), server_database.read() as connection:
+        read_prepared(connection, NAMED, {"wanted": "a"})
+    with read.connect() as one, read.connect() as two, read.connect() as three:
+        for connection in (one, two, three):
+            assert read_prepared(connection, NAMED, {"wanted": "a"}).first() is None
