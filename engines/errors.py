@@ -27,6 +27,7 @@ UNUSABLE_STATES = {
     "40": "The database server ended a transaction because of another one.",
     "53": "The database server lacks disk space, memory or connections.",
     "55P03": "Another program has held the database for half a minute.",
+    "57014": "The database server ended a statement that took longer than it allows.",
     "57": "The database server is stopping or starting.",
     "58": "The disk of the database server fails.",
 }

@@ -19,6 +19,7 @@ def test_a_broken_connection_is_a_server_that_cannot_be_reached(error: psycopg.E
     ("error", "word"),
     [
         (errors.AdminShutdown(), "stopping"),
+        (errors.QueryCanceled(), "longer than it allows"),
         (errors.CannotConnectNow(), "starting"),
         (errors.DiskFull(), "disk space"),
         (errors.TooManyConnections(), "connections"),
