@@ -27,7 +27,7 @@ JUNK = re.compile(
 JUNK_REACH = 64 * 1024
 #: A section without an end takes the rest: then a body with many beginnings is searched once, not once for each.
 CDATA = re.compile(r"(<!\[CDATA\[.*?(?:\]\]>|\Z))", re.DOTALL)
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 VOID_CLOSE = re.compile(r"</(?:br|hr|img)\s*>", re.IGNORECASE)
 VOID_OPEN = re.compile(r"<(br|hr|img)\b[^<>]*>", re.IGNORECASE)
 AMPERSAND = re.compile(r"&(?:#(\d{1,7});|#[xX]([0-9a-fA-F]{1,6});|(\w{1,31};))?")

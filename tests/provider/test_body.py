@@ -206,3 +206,9 @@ def test_forty_megabytes_of_elements_are_refused_in_little_memory(shape: str) ->
     seconds, megabytes = map(float, run.stdout.split())
     assert megabytes < 300
     assert seconds < 10
+
+
+def test_a_refusal_in_json_has_no_half_of_a_sign() -> None:
+    """No database can read it: the page of a batch could not be shown, and a server recorded no answer behind it."""
+    assert read_root(rb'{"ERROR":[{"MESSAGE":"Out of stock \ud83d"}]}').text == "Out of stock  "
+    assert read_root(rb'{"ERROR":[{"MESSAGE":"Out of stock \ud83d\udd25"}]}').text == "Out of stock \U0001f525"
