@@ -14,11 +14,13 @@ from types import MappingProxyType
 from devices.label_table import KNOWN_NAMES, known_name, label_key, slug
 from devices.markup import clean_lines, shown_line
 from devices.pairs import IMEI, Pair, label_pairs, tidy
-from devices.states import FINDING_FIELDS, is_good, names_state
+from devices.states import FINDING_FIELDS, blacklist_state, fmi_state, is_good, names_state, sim_state
 from devices.words import ANSWERS, plain_letters, tokens
 
 #: Characters of a text that are read; real ones have under 10,000, and the raw text is kept elsewhere.
 MAX_TEXT = 65_536
+#: Bytes of a main field. Filters find it by an index, and PostgreSQL takes 2,700 bytes for all columns of one index.
+MAX_VALUE = 350
 #: Sources of each main field: the first of these names that the text has.
 MAIN_FIELDS = MappingProxyType(
     {
@@ -33,6 +35,9 @@ MAIN_FIELDS = MappingProxyType(
         "warranty": ("warranty", "service_coverage"),
     }
 )
+
+#: The fields that hold a state, and what reads it.
+STATES_OF = MappingProxyType({"simlock": sim_state, "fmi": fmi_state, "blacklist": blacklist_state})
 
 #: Names that alone do not make a text a report about a device.
 TALK = frozenset({
@@ -144,7 +149,7 @@ def read_report(text: str) -> DeviceReport:
     kind, reason = _kind(found, display)
     if reason:
         found.setdefault("reason", reason)
-    fields = {field: _main(found, field) for field in MAIN_FIELDS}
+    fields = {field: _short(field, _main(found, field)) for field in MAIN_FIELDS}
     other = {name: value for name, value in found.items() if name not in MAIN_FIELDS and name != "lock"}
     imeis = _all_imeis(facts, found)
     return DeviceReport(kind=kind, other=other, pairs=tuple(pairs), display=display, imeis=imeis, **fields)
@@ -302,6 +307,15 @@ def _main(found: dict[str, str], field: str) -> str | None:
     if field == "model" and "model_name" in found and STOCK_TEXT.search(found.get("model_description", "")):
         names = ("model", "model_name")
     return next((found[name] for name in names if name in found), None)
+
+
+def _short(field: str, value: str | None) -> str | None:
+    """Return the beginning of a value that is longer than MAX_VALUE, or its state where the beginning has another."""
+    if value is None or len(value.encode()) <= MAX_VALUE:
+        return value
+    cut = value.encode()[:MAX_VALUE].decode(errors="ignore")
+    state_of = STATES_OF.get(field)
+    return cut if state_of is None or state_of(cut) == state_of(value) else str(state_of(value))
 
 
 def _leading_imei(lines: list[str]) -> tuple[str, bool, list[str]]:

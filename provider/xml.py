@@ -25,6 +25,8 @@ MINUS_BEFORE = re.compile(r"-\s?[^\w\s-]?\s?$")
 ORDER_ID = re.compile(r"[\w.#/:-]{1,64}", re.ASCII)
 ORDER_FIELDS = frozenset({"id", "imei", "status", "statusid", "code", "package", "requestedat", "repliedat"})
 STATUS_BY_ID = dict(zip("1234", OrderStatus, strict=True))
+#: Characters of a status or an IMEI that a record may have: a database finds both by an index.
+LONGEST_WORD = 200
 STATUS_BY_WORD = {re.sub(r"\W", "", status).lower(): status for status in OrderStatus}
 PLAIN_RECORD = re.compile(
     r"<imeis>\s*+<id>\s*+(\w{1,64}+)\s*+</id>\s*+<imei>\s*+(\d++)\s*+</imei>\s*+"
@@ -125,7 +127,7 @@ def read_orders(root: ET.Element) -> list[IMEIOrder]:
     found = [
         IMEIOrder(
             id=record["id"],
-            imei=plain_imei(record.get("imei", "")),
+            imei=plain_imei(record.get("imei", ""))[:LONGEST_WORD],
             status=_status(record),
             code=record.get("code", ""),
             service_id=sys.intern(record.get("package", "")),  # a list names few services, often
@@ -181,9 +183,9 @@ def _status(record: dict[str, str]) -> str:
     """Return the known status, else the provider's word, else ""; a word takes precedence over a statusId."""
     word = record.get("status", "")
     if word:
-        return _known_status(word) or word
+        return _known_status(word) or word[:LONGEST_WORD]
     number = record.get("statusid", "")
-    return STATUS_BY_ID.get(number) or number
+    return STATUS_BY_ID.get(number) or number[:LONGEST_WORD]
 
 
 @lru_cache(8)

@@ -32,6 +32,11 @@ NO_EXPORT = (
 )
 #: Columns that are set by this program only, and not taken from a file.
 NOT_TAKEN = frozenset({"batch_id", "outcome", "error", "created_at", "updated_at", "verdict", "tags"})
+#: Columns that filters find by an index, and the bytes that it holds of each: results have fewer, too.
+FOUND_BY = frozenset(
+    {"order_id", "service_id", "status", "imei2", "carrier", "simlock", "fmi", "blacklist", "model", "serial"}
+)
+MAX_WORDS = 400
 STATUSES = MappingProxyType({status.lower(): status for status in OrderStatus})
 #: Texts of our own exports in the status column of an IMEI without an order.
 NO_ORDER = frozenset({outcome.replace("_", " ") for outcome in Outcome if outcome is not Outcome.ORDERED})
@@ -87,6 +92,8 @@ def _values(cells: dict[str, Any]) -> dict[str, Any]:
         if name not in NOT_TAKEN:
             read = READERS.get(name, plain)
             value = read(cell)
+            if name in FOUND_BY and len(str(value).encode()) > MAX_WORDS:
+                raise NotUnderstoodError(f"{str(value)[:40]!r} … is too long for the column {name}.")
             if value not in (None, ""):
                 values[name] = value
     if "imei" not in values:

@@ -34,3 +34,11 @@ def test_a_file_that_is_no_export_is_refused_with_a_sentence(data: bytes) -> Non
 @settings(max_examples=200, deadline=None)
 def test_any_text_survives_the_guard_against_formulas(text: str) -> None:
     assert says_the_same(text, plain(guarded(text.replace("\0", ""))))
+
+
+def test_a_row_whose_finding_is_a_long_text_is_not_understood() -> None:
+    """An index of a database server could not take it, and then no row of the file would be imported."""
+    text = f"IMEI NO.,STATUS,SERVICE,CARRIER\n{FIRST},Completed,1,{'x' * 401}\n{FIRST},Completed,1,T-Mobile\n"
+    long, short = read_orders(text.encode())
+    assert long.failure == f"'{'x' * 40}' … is too long for the column carrier."
+    assert short.values["carrier"] == "T-Mobile"

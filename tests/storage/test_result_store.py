@@ -1,5 +1,6 @@
 """Results of pending orders: each answer is written whole, and orders without a result are remembered as withheld."""
 
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,26 @@ ON_A_FILE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def simulator() -> Iterator[Simulator]:
     with Simulator(Knobs(turnaround=3600)) as running:
         yield running
+
+
+def test_a_result_of_long_sentences_is_stored_as_any_other(database: IMEIDatabase) -> None:
+    """An index of PostgreSQL takes 2,700 bytes: one such text kept the results of all orders of its list away."""
+    chance = random.Random(7)
+    words = "".join(chr(chance.randrange(0x4E00, 0x9FFF)) for _ in range(4000))
+    labels = "Model", "Carrier", "SIM Lock", "Find My iPhone", "Blacklist Status", "Serial Number"
+    text = "<br>".join(f"{label}: {words}" for label in labels)
+    rows = [{"order_id": str(n), "imei": imeis(3)[n], "status": "Pending"} for n in range(3)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    found = [
+        IMEIOrder("0", imeis(3)[0], "Completed", "Model: iPhone 15"),
+        IMEIOrder("1", imeis(3)[1], "Completed", text),
+        IMEIOrder("2", imeis(3)[2], "Rejected", text),
+    ]
+    assert store_results(database, found, result_values) == 3
+    stored = sorted(all_orders(database), key=lambda row: row["id"])
+    assert [row["status"] for row in stored] == ["Completed", "Completed", "Rejected"]
+    assert all(row["carrier"] and words.startswith(row["carrier"]) for row in stored[1:])
 
 
 @ON_A_FILE
