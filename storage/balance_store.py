@@ -15,12 +15,17 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, inser
 from database import utc_now
 from engines import read_prepared
 from orders import OrderStatus
-from schema import attempts, balance_readings, chunks, orders, rejections
+from schema import attempts, balance_readings, chunks, orders, rejections, services
 from settings import MAIN_ACCOUNT
 from storage import call_queries, kept_sums
 
 #: Calls that may be under way at once, with some to spare.
 NEWEST_CALLS = 300
+#: US dollars that may be paid back for an order. One that was imported or restored may have no price: then that of its
+#: service, or the dearest one. Less would hide the charge of an order that nobody knows.
+OF_SERVICE = select(services.c.price).where(services.c.service_id == orders.c.service_id).scalar_subquery()
+DEAREST = select(func.max(services.c.price)).scalar_subquery()
+REFUND = func.coalesce(orders.c.credits, OF_SERVICE, DEAREST, 0.0)
 #: US dollars: a balance that differs by more from what our orders cost is shown as a difference.
 HALF_A_CENT = 0.005
 
@@ -178,7 +183,9 @@ def spent_since(connection: Connection, reading: Reading, until: Reading | None 
         ours &= orders.c.attempt_id < until.before_attempt
     cost, is_rejected = func.sum(orders.c.credits), orders.c.status == OrderStatus.REJECTED
     known, rejected = connection.execute(select(cost, cost.filter(is_rejected)).where(ours)).one()
-    refundable = connection.execute(select(cost).where(whose, is_rejected, _changed_since(reading))).scalar_one()
+    refundable = connection.execute(
+        select(func.sum(REFUND)).where(whose, is_rejected, _changed_since(reading))
+    ).scalar_one()
     return Spending(float(known or 0.0), float(refundable or 0.0), float(rejected or 0.0))
 
 

@@ -8,6 +8,7 @@ This module decides nothing about a call; submission/absence.py does.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
@@ -18,7 +19,7 @@ from schema import each_of, orders
 from settings import MAIN_ACCOUNT
 from storage import call_queries
 from storage.account_mark import setting_of
-from storage.balance_store import Reading, Spending, spent_since
+from storage.balance_store import REFUND, Reading, Spending, spent_since
 
 #: The name in the settings table: how many orders in a row were rejected and not paid back.
 KEPT = "rejected_orders_not_paid_back"
@@ -102,16 +103,19 @@ def cost_of(connection: Connection, order_ids: Iterable[str]) -> Rejections:
 
 
 def cost_of_unread(connection: Connection, order_ids: Iterable[str]) -> float:
-    """Return the US dollars that those of these orders of ours cost whose rejection is not recorded yet."""
-    return _sum(connection, _among(order_ids) & (orders.c.status != OrderStatus.REJECTED)).cost
+    """Return the US dollars that may be paid back for those of these orders whose rejection is not recorded yet."""
+    is_unread = func.coalesce(orders.c.status, "") != OrderStatus.REJECTED
+    return _sum(connection, _among(order_ids) & is_unread, REFUND).cost
 
 
 def _among(order_ids: Iterable[str]) -> ColumnElement[bool]:
     return orders.c.order_id.in_(each_of(order_ids))
 
 
-def _sum(connection: Connection, which: ColumnElement[bool]) -> Rejections:
-    query = select(func.count(), func.coalesce(func.sum(orders.c.credits), 0.0)).where(which, ~orders.c.existed)
+def _sum(
+    connection: Connection, which: ColumnElement[bool], amount: ColumnElement[Any] = orders.c.credits
+) -> Rejections:
+    query = select(func.count(), func.coalesce(func.sum(amount), 0.0)).where(which, ~orders.c.existed)
     count, cost = connection.execute(query).one()
     return Rejections(int(count), float(cost))
 

@@ -10,8 +10,8 @@ from sqlalchemy import Update
 
 import schema
 from database import IMEIDatabase, utc_now
-from orders import Chunk, ChunkState, ItemOutcome, Outcome
-from storage import balance_store, call_queries, call_records
+from orders import Chunk, ChunkState, ItemOutcome, Outcome, ServiceInfo
+from storage import balance_store, call_queries, call_records, refunds
 from storage.call_records import write_intents
 from submission.settlement import Settler
 
@@ -149,6 +149,23 @@ def test_an_order_that_is_rejected_when_it_is_first_recorded_may_have_been_paid_
     with database.write() as connection:
         connection.execute(schema.orders.insert().values(row))
     assert refundable(database, before) == 0.3
+
+
+@pytest.mark.parametrize(("service", "paid"), [("1", 0.3), ("9", 2.5), (None, 2.5)])
+def test_a_rejected_order_of_unknown_price_may_have_brought_back_what_its_service_costs(
+    database: IMEIDatabase, service: str | None, paid: float
+) -> None:
+    """It was imported or restored; where its service is not known either, it may be the dearest."""
+    row = {"imei": "353370080089458", "status": "Rejected", "service_id": service, "order_id": "7"}
+    before = reading(database, 100.0)
+    with database.write() as connection:
+        connection.execute(schema.orders.insert().values(row))
+    assert refundable(database, before) == 0.0  # no price is known at all
+    database.store_services([ServiceInfo(name, name, price) for name, price in (("1", 0.3), ("2", 2.5))], 1.0)
+    assert refundable(database, before) == paid
+    database.update_order_status("7", "Pending")
+    with database.read() as connection:
+        assert refunds.cost_of_unread(connection, ["7"]) == paid
 
 
 def test_a_rejected_order_counts_again_only_if_it_changes_once_more(database: IMEIDatabase) -> None:
