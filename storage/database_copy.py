@@ -42,6 +42,9 @@ SEQUENCE = text("SELECT pg_get_serial_sequence(:table, :column)")
 SET_SEQUENCE = text("SELECT setval(CAST(:sequence AS regclass), greatest(:last, 1), :last > 0)")
 #: The code of PostgreSQL for a foreign key without its row.
 NO_SUCH_ROW = "23503"
+#: Its code for a text that is too long for an index, which SQLite takes.
+TOO_LONG = "54000"
+SHORTEN = " A finding of an order is a long text: run `flask reparse`, which keeps its beginning, and then this again."
 #: The audit log has a counter of its own, because its numbers are not taken from the sequence.
 SET_COUNTER = text("UPDATE audit_counter SET given = :last")
 GIVEN = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
@@ -238,6 +241,7 @@ def _named_errors(target: Connection, what: str) -> Iterator[None]:
 
 def _sentence(what: str, error: Any) -> str:
     detail = f" {error.diag.message_detail}" if error.sqlstate == NO_SUCH_ROW else ""
+    detail = SHORTEN if error.sqlstate == TOO_LONG else detail
     return why_unusable(error) or f"{what} cannot be copied: {error.diag.message_primary or error}.{detail}"
 
 

@@ -110,6 +110,7 @@ def test_odd_values_are_read_as_they_were(
             "orders, row 9, column model holds a text that",
         ),
         ("UPDATE orders SET credits = 9e999 WHERE id = 7", "orders, row 7, column credits holds a float"),
+        ("UPDATE orders SET model = hex(randomblob(9000)) WHERE id = 7", "run `flask reparse`"),
         ("UPDATE users SET name = 'a' || char(0)", "users, row 1, column name holds a str"),
         ("UPDATE batches SET resumes_itself = 7 WHERE id = 2", "batches, row 2, column resumes_itself holds a int"),
         (
