@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.dialects.postgresql.base import PGReadOnlyConnectionCharacteristic
 from sqlalchemy.exc import ArgumentError, ProgrammingError
 
 from engines.clean_text import CleanTextDumper
@@ -187,6 +188,17 @@ class PostgreSQLServer:
         self._direct.dispose()
 
 
+class _ReadOnly(PGReadOnlyConnectionCharacteristic):
+    """Whether a transaction only reads. Where nothing is said of it, it is as the server or the role has it.
+
+    SQLAlchemy gives a connection of a reader back as one that writes. A database that is told to take no changes, such
+    as before its move to another server, would take those of every connection that has read before.
+    """
+
+    def reset_characteristic(self, dialect: Any, dbapi_connection: Any) -> None:
+        dialect.set_readonly(dbapi_connection, None)
+
+
 def _engine(address: str, size: int = CONNECTIONS, connecting: Mapping[str, Any] = CONNECTION, **given: Any) -> Engine:
     try:
         url = make_url(address).set(drivername="postgresql+psycopg")
@@ -203,6 +215,8 @@ def _engine(address: str, size: int = CONNECTIONS, connecting: Mapping[str, Any]
         connect_args={**connecting, "options": f"{given_options} {connecting['options']}"},
         **given,
     )
+    dialect: Any = engine.dialect
+    dialect.connection_characteristics = dialect.connection_characteristics.union({"postgresql_readonly": _ReadOnly()})
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)
     event.listen(engine, "handle_error", unavailable_error, retval=True)

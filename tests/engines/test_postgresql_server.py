@@ -41,6 +41,19 @@ def test_a_reader_keeps_its_snapshot_and_cannot_write(server_database: IMEIDatab
         reader.exec_driver_sql("DELETE FROM settings")
 
 
+def test_a_database_that_takes_no_changes_takes_none_of_a_connection_that_has_read(cluster: Cluster) -> None:
+    """Such as one that is about to be moved to another server."""
+    with cluster.migrated() as address:
+        name = address.rpartition("/")[2].partition("?")[0]
+        cluster.run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        with IMEIDatabase(address) as opened:
+            for _ in range(2):
+                assert opened.count_orders() == 0
+                with pytest.raises(DatabaseUnavailableError) as raised:
+                    opened.set_setting(KEY, "1")
+                assert "takes no changes" in raised.value.sentence
+
+
 def test_only_marked_statements_keep_their_plans(server_database: IMEIDatabase) -> None:
     """A plan for all values would read a whole table for a rare one."""
     prepared = text("SELECT statement FROM pg_prepared_statements")
