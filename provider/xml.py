@@ -25,8 +25,8 @@ MINUS_BEFORE = re.compile(r"-\s?[^\w\s-]?\s?$")
 ORDER_ID = re.compile(r"[\w.#/:-]{1,64}", re.ASCII)
 ORDER_FIELDS = frozenset({"id", "imei", "status", "statusid", "code", "package", "requestedat", "repliedat"})
 STATUS_BY_ID = dict(zip("1234", OrderStatus, strict=True))
-#: Characters of a status or an IMEI that a record may have: a database finds both by an index.
-LONGEST_WORD = 200
+#: Characters of a status, an IMEI or the id of a service, and of a title: a database finds orders by an index of them.
+LONGEST_WORD, LONGEST_TITLE = 200, 500
 STATUS_BY_WORD = {re.sub(r"\W", "", status).lower(): status for status in OrderStatus}
 PLAIN_RECORD = re.compile(
     r"<imeis>\s*+<id>\s*+(\w{1,64}+)\s*+</id>\s*+<imei>\s*+(\d++)\s*+</imei>\s*+"
@@ -130,7 +130,7 @@ def read_orders(root: ET.Element) -> list[IMEIOrder]:
             imei=plain_imei(record.get("imei", ""))[:LONGEST_WORD],
             status=_status(record),
             code=record.get("code", ""),
-            service_id=sys.intern(record.get("package", "")),  # a list names few services, often
+            service_id=sys.intern(record.get("package", "")[:LONGEST_TITLE]),  # a list names few services, often
             requested_at=record.get("requestedat", ""),
             replied_at=record.get("repliedat", ""),
         )
@@ -195,7 +195,7 @@ def _known_status(word: str) -> OrderStatus | None:
 
 
 def read_services(root: ET.Element) -> list[ServiceInfo]:
-    """Return the services of a list, each id once; one without an id or a readable price is left out."""
+    """Return the services of a list, each id once; one without a usable id or a readable price is left out."""
     services: dict[str, ServiceInfo] = {}
     for package in root.iter("package"):
         service = _service(package)
@@ -208,11 +208,11 @@ def read_services(root: ET.Element) -> list[ServiceInfo]:
 
 def _service(package: ET.Element) -> ServiceInfo | None:
     service_id, price = _field(package, "packageid"), amount(_field(package, "packageprice"))
-    if not service_id or price is None or price < 0:
+    if not service_id or len(service_id) > LONGEST_WORD or price is None or price < 0:
         return None
     return ServiceInfo(
         package_id=service_id,
-        title=_field(package, "packagetitle"),
+        title=_field(package, "packagetitle")[:LONGEST_TITLE],
         price=price,
         category=_field(package, "category"),
         delivery_time=_field(package, "timetaken"),
