@@ -6,6 +6,7 @@ position holds more calls than the allowance. For PostgreSQL.
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -38,10 +39,11 @@ WRITE_FIRST = text(
 )
 HOLD = text(f"UPDATE pace SET hold_until = greatest(hold_until, {NOW} + :seconds) WHERE account = :account")
 READ = text(f"SELECT *, {NOW} AS now FROM pace WHERE account = :account")
+NEXT_START = f"greatest({NOW}, newest_start + greatest(spacing, :least), hold_until)"
 #: The whole reservation of a paid call where there is no limit. Its commit is not flushed; see NO_FLUSH.
 RESERVE = text(
-    f"UPDATE pace SET newest_start = greatest({NOW}, newest_start + greatest(spacing, :least), hold_until)"
-    f" WHERE account = :account AND allowance IS NULL"
+    f"UPDATE pace SET newest_start = {NEXT_START} WHERE account = :account AND allowance IS NULL"
+    f" AND {NEXT_START} <= {NOW} + :ahead"
     f" RETURNING newest_start, newest_start - {NOW} AS wait, set_config('synchronous_commit', 'off', true)"
 )
 #: Reservations need no flush of their own: what follows before the call is flushed, and all before it with it.
@@ -136,9 +138,12 @@ def slots(connection: Connection, account: str) -> Slots | None:
     return _slots(row) if row else None
 
 
-def reserve_unlimited(connection: Connection | Direct, account: str) -> Slot | None:
-    """Reserve the next start for a paid call, in one statement; None where there is a limit, or no pace yet."""
-    row = connection.execute(RESERVE, {"account": account, "least": LEAST}).first()
+def reserve_unlimited(connection: Connection | Direct, account: str, ahead: float = math.inf) -> Slot | None:
+    """Reserve the next start for a paid call, in one statement.
+
+    None where there is a limit, or no pace yet, or where that start is more than `ahead` seconds away.
+    """
+    row = connection.execute(RESERVE, {"account": account, "least": LEAST, "ahead": ahead}).first()
     return None if row is None else Slot(row.newest_start, row.wait, LENIENT)
 
 

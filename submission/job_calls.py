@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks whether a call that waits for its start may still be made, and between two tries to store.
 ASIDE, AGAIN = 1.0, 0.5
-#: A call is begun at most these seconds before its start, with the statement that stores the answer before it.
+#: A call is begun at most these seconds before its start, with the statement that stores the answer before it. One
+#: whose start is later reserves it after that.
 SOON = 0.05
 #: Seconds for which a program that ends tries to store what it knows of a call.
 AT_THE_END = 60.0
@@ -157,9 +158,9 @@ class JobCalls:
         secret, asked = new_secret(), self.clock()
         try:
             with each_by_itself(self.database) as connection:
-                slot = None if thread.is_free else pace_store.reserve_unlimited(connection, self.account)
+                slot = None if thread.is_free else pace_store.reserve_unlimited(connection, self.account, SOON)
                 start = self.clock() + (slot.wait if slot else 0.0)
-                latest = slot.start + slot.tolerance if slot and slot.wait <= SOON else 0.0
+                latest = slot.start + slot.tolerance if slot else 0.0
                 begins = replace(thread, secret=secret, latest=latest)
                 taken = handed_calls.keep_and_take(connection, call, content, failure, begins)
                 is_due = taken is not None and taken.begun is not None and start <= self.clock()

@@ -272,14 +272,32 @@ def test_no_start_is_reserved_where_nothing_limits_calls(
     attempts, provider = handed_over(database, 5), Provider()
     number, reserve, reserved = in_queue(database, attempts), pace_store.reserve_unlimited, list[int]()
 
-    def noted(connection: Connection, account: str) -> pace_store.Slot | None:
+    def noted(connection: Connection, *given: Any) -> pace_store.Slot | None:
         reserved.append(len(provider.calls))
-        return reserve(connection, account)
+        return reserve(connection, *given)
 
     monkeypatch.setattr(pace_store, "reserve_unlimited", noted)
     call_jobs(database, provider).make(calls_of("main"), attempts[0], number)
     assert len(provider.calls) == 5
     assert reserved == [0, 1]
+
+
+def test_a_call_whose_start_is_not_soon_reserves_one(database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one would let calls start at half the pace."""
+    attempts, provider, reserve = handed_over(database, 3), Provider(), pace_store.reserve_unlimited
+    number, reserved = in_queue(database, attempts), list[pace_store.Slot]()
+    with at_once(database) as connection:
+        pace_store.write_pace(connection, "main", CallPace(0.0, 0.3, None, 61.0, orders_wait=False))
+
+    def noted(*given: Any) -> pace_store.Slot | None:
+        slot = reserve(*given)
+        reserved.extend([slot] if slot else [])
+        return slot
+
+    monkeypatch.setattr(pace_store, "reserve_unlimited", noted)
+    call_jobs(database, provider).make(calls_of("main"), attempts[0], number)
+    assert len(provider.calls) == 3
+    assert len(reserved) <= 4  # for a job that may follow, too
 
 
 def test_a_taken_call_is_begun_a_moment_before_its_start_and_made_at_it(

@@ -111,7 +111,7 @@ def unlimited() -> None:
     scaled()
     put(callers, "Throttle", lambda workers, _limit=None: Throttle(workers))
 
-    def reserve(connection: Connection, _account: str) -> Slot:
+    def reserve(connection: Connection, _account: str, _ahead: float = 0.0) -> Slot:
         return Slot(handed_calls.database_clock(connection), 0.0, pace_store.LENIENT)
 
     put(pace_store, "reserve_unlimited", reserve)
