@@ -72,7 +72,9 @@ HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
 #: A transaction that has waited for the writer reads what that one committed. Where a role or a database has a stricter
 #: level as its default, it would decide on what was there before it waited.
 READ_COMMITTED = r"-c default_transaction_isolation=read\ committed"
-TIMES = f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_session_timeout={IDLE:g}s"
+#: A connection that is kept may do nothing for long: where the server ended it, the next page would fail.
+KEPT = "-c idle_session_timeout=0"
+TIMES = f"-c timezone=UTC -c lock_timeout={PATIENCE:g}s -c idle_in_transaction_session_timeout={IDLE:g}s {KEPT}"
 #: How statements are planned: for disks without moving parts, without compiling and without more processes for one
 #: statement. Each of these takes longer to begin than a page may take.
 PLANS = "-c random_page_cost=1.1 -c jit=off -c max_parallel_workers_per_gather=0"

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import pytest
 from postgresql_cluster import Cluster
@@ -52,6 +53,16 @@ def test_a_database_that_takes_no_changes_takes_none_of_a_connection_that_has_re
                 with pytest.raises(DatabaseUnavailableError) as raised:
                     opened.set_setting(KEY, "1")
                 assert "takes no changes" in raised.value.sentence
+
+
+def test_a_connection_that_is_kept_is_not_ended_for_doing_nothing(cluster: Cluster) -> None:
+    with cluster.migrated() as address:
+        name = address.rpartition("/")[2].partition("?")[0]
+        cluster.run(f"ALTER DATABASE {name} SET idle_session_timeout = '100ms'")
+        with IMEIDatabase(address) as opened:
+            for _ in range(2):
+                assert opened.count_orders() == 0
+                time.sleep(0.3)
 
 
 def test_only_marked_statements_keep_their_plans(server_database: IMEIDatabase) -> None:
