@@ -14,6 +14,8 @@ YEAR_FIRST = re.compile(rf"(?P<year>\d{{4}})([-/.])(?P<month>\d{{1,2}})\2(?P<day
 YEAR_LAST = re.compile(rf"(?P<one>\d{{1,2}})([-/.])(?P<two>\d{{1,2}})\2(?P<year>\d{{4}}){CLOCK}{ZONE}", re.A | re.I)
 #: The largest number that can be a month.
 DECEMBER = 12
+#: Years of an order. Panels write the first moment of a calendar, such as 1970-01-01 or 0001-01-01, for "no date".
+YEARS = range(2000, 3000)
 
 
 def read_dates(texts: Sequence[str]) -> list[datetime | None]:
@@ -45,7 +47,9 @@ def _read(word: str, day_first: bool | None) -> datetime | None:
 
 
 def _moment(found: re.Match[str], month: int, day: int) -> datetime | None:
-    """Return the moment of these parts; None where the calendar or the clock has no such moment."""
+    """Return the moment of these parts; None where the calendar or the clock has no such moment, or no order has it."""
+    if int(found["year"]) not in YEARS:
+        return None
     hour, half = int(found["hour"] or 0), (found["half"] or "").lower()
     if half:
         hour = hour % 12 + 12 * (half == "pm") if 1 <= hour <= 12 else -1

@@ -34,7 +34,7 @@ def test_a_date_that_has_one_meaning_is_read_alone(text: str, moment: datetime) 
     "text",
     ["", "soon", "0000-00-00 00:00:00", "2025-02-30", "2025-13-01", "2025-11-14 25:00", "2025-11-14 15:00 PM",
      "2025-11-14 0:10 AM", "20251114", "14/11/25", "31/31/2026", "30/02/2026", "2025-11/14", "٢٠٢٥-11-14",
-     "2025-11-14 03:33:00 and more"],
+     "2025-11-14 03:33:00 and more", "0001-01-01", "1969-12-31 19:00:00", "1970-01-01 00:00:00", "9999-12-31 23:59:59"],
 )  # fmt: skip
 def test_what_is_no_certain_date_is_none(text: str) -> None:
     assert read_dates([text]) == [None]

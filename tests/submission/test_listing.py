@@ -54,6 +54,14 @@ def test_where_nothing_of_ours_is_older_a_date_about_the_call_is_young_enough(da
     assert Clock(None, None, NOON).age(listed("5", IMEI), date) is age
 
 
+@pytest.mark.parametrize("date", ["1970-01-01 00:00:00", "0001-01-01 00:00:00", "0000-00-00"])
+def test_an_order_whose_date_was_not_set_may_be_the_one_in_doubt(date: str) -> None:
+    """It would count as older than the call, and what was placed would be sent and paid again."""
+    view = shown(listed("A5", IMEI, at=date))
+    assert view.possible(ITEM, SERVICE, Clock(None, NOON, None))
+    assert not shown(listed("A5", IMEI, at=OLD)).possible(ITEM, SERVICE, Clock(None, NOON, None))
+
+
 def test_without_a_clock_no_order_is_older_or_younger() -> None:
     assert NO_CLOCK.age(listed("5", IMEI), NOON) is Age.UNKNOWN
 
