@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 
 #: Longest number in a price or a balance; longer digits are no amount of money.
 AMOUNT_LENGTH = 15
+#: US dollars that an IMEI may cost: sums of more would be no whole numbers of 64 bits.
+HIGHEST_PRICE = 1_000_000
+#: Characters of what an answer says about one IMEI: a batch is summed up by it in an index, which takes 2,700 bytes.
+LONGEST_REASON = 300
 AMOUNT = re.compile(r"[\d.,]*\d")
 MINUS_BEFORE = re.compile(r"-\s?[^\w\s-]?\s?$")
 
@@ -99,7 +103,7 @@ def _duplicates(root: ET.Element) -> Iterator[str]:
 def _named_errors(root: ET.Element) -> Iterator[tuple[str, str]]:
     refused = {id(element) for wrapper in root.iter("imeierrors") for element in wrapper.iter()}
     if root.tag == "error":
-        yield from (("", text) for text in error_texts(root))
+        yield from (("", text[:LONGEST_REASON]) for text in error_texts(root))
     for parent in root.iter():
         if parent.find("id") is None:
             yield from _errors_among(parent, id(parent) in refused)
@@ -112,7 +116,8 @@ def _errors_among(parent: ET.Element, refused: bool) -> Iterator[tuple[str, str]
         if child.tag == "imei" and not len(child):
             imeis += LISTED.findall(_text(child))
         elif child.tag == "error" and (words := " ".join(_text(child).split())):
-            yield from ((imei, words) for imei in imeis or INVALID_IMEI.findall(words)[:1] or [""])
+            named = imeis or INVALID_IMEI.findall(words)[:1] or [""]
+            yield from ((imei, words[:LONGEST_REASON]) for imei in named)
             imeis = []
     if refused:
         yield from ((imei, "") for imei in imeis)
@@ -199,7 +204,7 @@ def read_services(root: ET.Element) -> list[ServiceInfo]:
     services: dict[str, ServiceInfo] = {}
     for package in root.iter("package"):
         service = _service(package)
-        if service:
+        if service and service.price <= HIGHEST_PRICE:
             services.setdefault(service.package_id, service)
         elif len(package):
             log.warning("Left out service %.40r without a readable price", _field(package, "packageid"))

@@ -1,6 +1,7 @@
 """The intent before a call and the clean answer after it: guarded by the old state, whatever another process did."""
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +15,7 @@ from sqlalchemy import Connection
 
 from database import IMEIDatabase, utc_now
 from orders import Chunk, ChunkState, ItemOutcome, OrderStatus, Outcome, PlacedOrder
+from provider import parse_placement
 from schema.dialect import ROWS_AT_ONCE
 from storage import call_queries, chunk_moves, doubt_moves
 from storage.call_records import (
@@ -26,6 +28,7 @@ from storage.call_records import (
     write_intents,
 )
 from storage.guards import WrongStateError
+from submission.judging import judge_by_name
 
 
 def clean(chunk: Chunk, first_id: int, status: str = "Pending") -> CallRecord:
@@ -196,6 +199,21 @@ def test_an_order_keeps_the_record_of_the_provider_as_json_whatever_its_words_ho
     assert [row[:2] for row in rows] == [order[:2] for order in placed]
     assert [json.loads(row[3]) for row in rows] == [order._asdict() for order in placed]
     assert [row[2] for row in rows] == [*statuses[:2], "In Process"]
+
+
+def test_an_answer_with_a_long_reason_is_recorded(database: IMEIDatabase) -> None:
+    """Reasons are in an index, and one of PostgreSQL takes 2,700 bytes: it was tried again and again."""
+    words = "".join(chr(random.Random(n).randrange(0x4E00, 0x9FFF)) for n in range(3000))
+    chunk = call(database, imeis(2))
+    first, second = (item.imei for item in chunk.items)
+    body = (
+        f"<result><imeis><id>7</id><imei>{first}</imei><status>Pending</status></imeis>"
+        f"<imeierrors><imei>{second}</imei><error>{words}</error></imeierrors></result>"
+    )
+    judged = judge_by_name(chunk, parse_placement(body.encode()))
+    with database.write() as connection:
+        record_answers(connection, [record_of(chunk, judged.item_outcomes, judged.message)])
+    assert [row[6] for row in everything(database)["items"]] == ["ordered", "refused"]
 
 
 def test_orders_of_more_than_one_statement_are_all_inserted_and_one_that_was_known_is_found(
