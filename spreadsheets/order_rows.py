@@ -4,11 +4,11 @@ A row becomes values for columns of the orders table, or one sentence with the r
 This module must not know which orders exist already.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -40,6 +40,11 @@ MAX_WORDS = 400
 STATUSES = MappingProxyType({status.lower(): status for status in OrderStatus})
 #: Texts of our own exports in the status column of an IMEI without an order.
 NO_ORDER = frozenset({outcome.replace("_", " ") for outcome in Outcome if outcome is not Outcome.ORDERED})
+
+#: US dollars of one order, and years of its date: reports add up no more, and count no other months.
+HIGHEST_PRICE, YEARS = 1_000_000, range(1970, 3000)
+#: Bytes of the name of a service: sums are kept by it in an index, which takes 2,700 bytes for all its columns.
+LONGEST_SERVICE = 800
 
 _DATE = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)(?:[ T](\d\d?):(\d\d?)(?::(\d\d?))?(?:\.(\d{1,9}))?)?")
 _MONEY = re.compile(r"(-?)\$?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*USD)?", re.IGNORECASE)
@@ -149,42 +154,58 @@ def _status(cell: object) -> str:
     return STATUSES.get(text.lower(), text)
 
 
+def _service(cell: object) -> str:
+    text = plain(cell)
+    if len(text.encode(errors="replace")) > LONGEST_SERVICE:
+        raise NotUnderstoodError(f"{text[:40]!r} … is too long for the name of a service.")
+    return text
+
+
 def _credits(cell: object) -> float | None:
-    if isinstance(cell, int | float):
-        return float(cell)
     text = plain(cell)
     if not text:
         return None
-    found = _MONEY.fullmatch(text)
-    if found is None:
+    price = cell if isinstance(cell, int | float) else _dollars(text)
+    if not abs(price) <= HIGHEST_PRICE:
         raise NotUnderstoodError(f"{text[:40]!r} is not a price in US dollars.")
-    try:
-        return float(Decimal(found[1] + found[2].replace(",", "")))
-    except InvalidOperation as error:
-        raise NotUnderstoodError(f"{text[:40]!r} is not a price in US dollars.") from error
+    return float(price)
+
+
+def _dollars(text: str) -> float:
+    """Return the number in a text such as $1,234.50; NaN for any other text."""
+    found = _MONEY.fullmatch(text)
+    return float(found[1] + found[2].replace(",", "")) if found else math.nan
 
 
 def _moment(cell: object) -> datetime | None:
+    text = plain(cell)
+    if not text:
+        return None
+    try:
+        moment = _read_moment(cell, text)
+    except (ValueError, OverflowError):
+        moment = None
+    if moment is None or moment.year not in YEARS:
+        raise NotUnderstoodError(f"{text[:40]!r} is not a date such as 2025-11-14 11:46:39.")
+    return moment
+
+
+def _read_moment(cell: object, text: str) -> datetime | None:
+    """Return the moment in a cell, to the second; None for a text that is no date."""
     if isinstance(cell, datetime):
         # A sheet counts days, so a moment is off by some microseconds either way.
         return (cell.replace(tzinfo=None) + timedelta(milliseconds=500)).replace(microsecond=0)
     if isinstance(cell, date):
         return datetime(cell.year, cell.month, cell.day)
-    text = plain(cell)
-    if not text:
-        return None
     found = _DATE.fullmatch(text)
-    try:
-        if found is not None:
-            *parts, fraction = found.groups()
-            moment = datetime(*(int(part or 0) for part in parts))  # type: ignore[arg-type]
-            return moment + timedelta(seconds=round(float(f"0.{fraction or 0}")))
-    except ValueError:
-        pass
-    raise NotUnderstoodError(f"{text[:40]!r} is not a date such as 2025-11-14 11:46:39.")
+    if found is None:
+        return None
+    *parts, fraction = found.groups()
+    moment = datetime(*(int(part or 0) for part in parts))  # type: ignore[arg-type]
+    return moment + timedelta(seconds=round(float(f"0.{fraction or 0}")))
 
 
 #: Columns that are more than plain text. An IMEI 2 may be masked, and is only shown.
 READERS: Mapping[str, Callable[[object], Any]] = MappingProxyType(
-    {"imei": _imei, "status": _status, "credits": _credits, "order_date": _moment}
+    {"imei": _imei, "status": _status, "service_name": _service, "credits": _credits, "order_date": _moment}
 )

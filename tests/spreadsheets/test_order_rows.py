@@ -1,12 +1,15 @@
 """Rows of exports of orders, the provider's and ours: titles, delimiters and texts are read as they were written."""
 
+import math
+from datetime import date, datetime
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from import_rows import FIRST
 from imported_rows import TITLES, line, rows_of
 
-from spreadsheets.order_rows import plain, read_orders, says_the_same
+from spreadsheets.order_rows import READERS, NotUnderstoodError, plain, read_orders, says_the_same
 from spreadsheets.writing import guarded
 from workbooks.kinds import UnreadableFileError
 
@@ -16,6 +19,46 @@ def test_titles_may_stand_below_others_and_a_twelfth_column_holds_notes() -> Non
     [row] = rows_of(line() + ",for Bob", titles=top)
     assert row.number == 4
     assert row.values["notes"] == "for Bob"
+
+
+@pytest.mark.parametrize("price", ["$" + "9" * 400, "$9999999999999", "-$1000000.01", "inf", "NaN", "1e400"])
+def test_a_price_that_no_order_has_is_not_understood(price: str) -> None:
+    """Sums of such prices are no numbers of 64 bits: on a server no page could be shown any more."""
+    text = f"IMEI NO.,STATUS,SERVICE,CREDITS\n{FIRST},Completed,1,{price}\n{FIRST},Completed,1,-$999999.50\n"
+    odd, high = read_orders(text.encode())
+    assert odd.failure == f"{price[:40]!r} is not a price in US dollars."
+    assert high.values["credits"] == -999999.5
+
+
+@pytest.mark.parametrize("cell", [math.inf, -math.inf, math.nan, 1e300, 10**320])
+def test_a_number_of_a_workbook_is_a_price_only_where_it_can_be_one(cell: float) -> None:
+    with pytest.raises(NotUnderstoodError, match="not a price"):
+        READERS["credits"](cell)
+    assert READERS["credits"](0.08) == 0.08
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "0001-01-01",
+        "1969-12-31 23:59:59",
+        "9999-12-31 23:59:59.9",
+        datetime(9999, 12, 31, 23, 59, 59, 600_000),
+        date.min,
+    ],
+)
+def test_a_date_that_no_order_has_is_not_understood(cell: object) -> None:
+    """Reports count months up to it and beyond it."""
+    with pytest.raises(NotUnderstoodError, match="is not a date"):
+        READERS["order_date"](cell)
+
+
+def test_the_name_of_a_service_is_not_a_text_of_many_pages() -> None:
+    """Sums are kept by it in an index, which on a server takes 2,700 bytes: no sum of any order could be kept."""
+    text = f"IMEI NO.,STATUS,SERVICE\n{FIRST},Completed,{'x' * 801}\n{FIRST},Completed,{'x' * 800}\n"
+    long, short = read_orders(text.encode())
+    assert long.failure == f"'{'x' * 40}' … is too long for the name of a service."
+    assert short.values["service_name"] == "x" * 800
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
