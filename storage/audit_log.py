@@ -34,6 +34,8 @@ REFUSED, FAILED = ".refused", ".failed"
 #: Parts of names whose values never enter the log.
 SECRET_NAMES = ("password", "secret", "token", "api_key", "code", "authorization", "cookie", "url")
 _LAST_DIGEST = select(audit_entries.c.digest).order_by(audit_entries.c.id.desc()).limit(1)
+#: The escape of NUL in JSON, and what is written in its place.
+ESCAPED_NUL = ("\\u0000", "\\0")
 NEWEST = select(func.newest_number(), _LAST_DIGEST.scalar_subquery())
 INSERT = insert(audit_entries)
 
@@ -186,8 +188,11 @@ def used(database: IMEIDatabase, column: str, limit: int) -> Sequence[str]:
 
 
 def clean(value: object, longest: int = LONGEST) -> str:
-    """Return a text without signs that would break a line, cut to its longest."""
-    plain = "".join(sign if sign.isprintable() else " " for sign in str(value))
+    """Return a text without signs that would break a line, cut to its longest.
+
+    The escape of NUL goes, too: a server may store a list that holds it in another way than the digest covers it.
+    """
+    plain = "".join(sign if sign.isprintable() else " " for sign in str(value)).replace(*ESCAPED_NUL)
     return plain if len(plain) <= longest else f"{plain[: longest - 1]}…"
 
 

@@ -130,6 +130,16 @@ def test_an_entry_is_small_has_no_line_break_and_no_value_of_a_secret_name(datab
     assert verify(database).problem == ""
 
 
+def test_the_six_signs_of_an_escaped_nul_are_no_change_of_an_entry(database: IMEIDatabase) -> None:
+    """They were stored in another way than the digest covers them, so that the log seemed to be forged for ever."""
+    signs = r'["\u0000", "\\\u0000"]'
+    with database.write() as connection:
+        written = append(connection, replace(ENTRY, actor=signs, subject=signs, detail={signs: signs, "all": [signs]}))
+    assert page(database, AuditFilter(), None, 9) == [written]
+    assert written.subject == r'["\0", "\\\0"]'
+    assert verify(database).problem == ""
+
+
 MANY = (
     replace(ENTRY, at="2026-11-01T23:59:59.999999Z", action="login", subject=""),
     replace(ENTRY, at="2026-11-02T00:00:00.000000Z", action="login.refused", actor="ben"),
