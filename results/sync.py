@@ -51,6 +51,8 @@ MOST_FRESH = 1000
 ROUND = 15.0
 #: Seconds after which even the oldest order, or one that the provider does not know, is asked for again.
 RAREST = 6 * 3600.0
+#: A date further ahead than that is not one of our clocks.
+OTHER_CLOCK = timedelta(minutes=5)
 #: Seconds until an order that spoils its list is asked for again, at first; then twice as long each time, to RAREST.
 FIRST_REST = 900.0
 #: Failing calls of a round without a readable answer, after which orders from all over the list are tried alone.
@@ -214,7 +216,9 @@ class OrderSync:
         now = self._clock()
         if held:
             return (now - held.asked_at).total_seconds() >= rest_of(held)
-        placed_at = order.placed_at or now - timedelta(seconds=RAREST)
+        placed_at = order.placed_at
+        if placed_at is None or placed_at > now + OTHER_CLOCK:  # unknown, or of another time zone
+            placed_at = now - timedelta(seconds=RAREST)
         last = self._asked.get(order.order_id)
         asked = (last - placed_at).total_seconds() if last else 0.0
         return (now - placed_at).total_seconds() >= next_age(asked, order.delivery, self.interval)

@@ -586,10 +586,15 @@ def test_a_long_round_does_not_keep_fresh_orders_waiting(
     assert (report.asked, report.calls) == (1000, 10)
 
 
-def test_an_order_of_an_unknown_date_is_due_at_once_and_then_after_three_hours(database: IMEIDatabase) -> None:
+@pytest.mark.parametrize("ahead", [None, timedelta(hours=5), timedelta(days=9999)])
+def test_an_order_of_an_unknown_date_is_due_at_once_and_then_after_three_hours(
+    database: IMEIDatabase, ahead: timedelta | None
+) -> None:
+    """Dates of a file, or of the provider's list, may be of a time zone that is ahead of UTC."""
     pending(database, 1)
+    date = None if ahead is None else utc_now() + ahead
     with database.write() as connection:
-        connection.execute(orders.update().values(order_date=None, created_at=None))
+        connection.execute(orders.update().values(order_date=date, created_at=None))
     clock = Hours()
     sync = OrderSync(database, ByHand(status="Pending"), 300, clock)
     assert sync.sync(only_due=True).asked == 1
