@@ -27,6 +27,8 @@ MINUS_BEFORE = re.compile(r"-\s?[^\w\s-]?\s?$")
 
 #: An order id. One with blanks or other characters was damaged in transit.
 ORDER_ID = re.compile(r"[\w.#/:-]{1,64}", re.ASCII)
+#: Characters of the longest id that a list may name: where ids are compared, they are read as numbers.
+LONGEST_LISTED = 400
 ORDER_FIELDS = frozenset({"id", "imei", "status", "statusid", "code", "package", "requestedat", "repliedat"})
 STATUS_BY_ID = dict(zip("1234", OrderStatus, strict=True))
 #: Characters of a status, an IMEI or the id of a service, and of a title: a database finds orders by an index of them.
@@ -140,7 +142,7 @@ def read_orders(root: ET.Element) -> list[IMEIOrder]:
             replied_at=record.get("repliedat", ""),
         )
         for record in _order_records(root)
-        if _is_id(record.get("id", ""))
+        if len(record.get("id", "")) <= LONGEST_LISTED and _is_id(record.get("id", ""))
     ]
     named = {imei for element in root.iter("imei") for imei in IMEI_LIKE.findall(_text(element))}
     return found + [IMEIOrder("", imei, "") for imei in sorted(named - {order.imei for order in found})]

@@ -224,6 +224,14 @@ def test_an_imei_that_a_list_names_without_a_readable_order_does_not_count_as_ab
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "cases_xml.json").read_text(encoding="utf-8"))
 
 
+def test_a_number_that_is_too_long_is_no_id_of_a_listed_order() -> None:
+    """To compare it with other ids failed, so that no look at the list settled any call in doubt."""
+    body = "<result><imeis><id>{}</id><imei>353370080000011</imei><status>Pending</status></imeis></result>"
+    assert [order.id for order in parse_recent_orders(body.format("9" * 400).encode())] == ["9" * 400]
+    [order] = parse_recent_orders(body.format("9" * 5000).encode())
+    assert (order.id, order.imei) == ("", "353370080000011")
+
+
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_bodies_from_the_wild_say_what_they_say(case: dict[str, Any]) -> None:
     parse = parse_placement if case["call"] == "placement" else parse_recent_orders
