@@ -426,7 +426,7 @@ def result_values(order: IMEIOrder, row: Any) -> dict[str, Any]:
 def told_status(order: IMEIOrder, placed_at: datetime | None) -> str:
     """The status of a listed order of which we have no text: "Completed" without one is believed once it is old."""
     bare = order.status == OrderStatus.COMPLETED and not order.code
-    young = placed_at is not None and utc_now() - placed_at < TEXT_PATIENCE
+    young = placed_at is not None and abs(utc_now() - placed_at) < TEXT_PATIENCE
     return until_result(order.status) if bare and young else order.status
 
 

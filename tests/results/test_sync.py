@@ -743,7 +743,13 @@ def row_of(status: str = "Pending", text: str | None = None) -> SimpleNamespace:
 
 @pytest.mark.parametrize(
     ("age", "told"),
-    [(TEXT_PATIENCE - timedelta(minutes=1), "In Process"), (TEXT_PATIENCE, "Completed"), (None, "Completed")],
+    [
+        (TEXT_PATIENCE - timedelta(minutes=1), "In Process"),
+        (TEXT_PATIENCE, "Completed"),
+        (None, "Completed"),
+        (timedelta(hours=-5), "In Process"),  # of another time zone
+        (timedelta(days=-9999), "Completed"),  # no date of an order
+    ],
 )
 def test_completed_without_a_text_is_believed_of_an_order_that_is_a_day_old(
     monkeypatch: pytest.MonkeyPatch, age: timedelta | None, told: str
