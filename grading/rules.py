@@ -1,6 +1,7 @@
 """The user's rules: "fail if Find My iPhone is ON", in the order in which they are tried, as types and as JSON."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,9 @@ from typing import Any
 from devices import blacklist_state, fmi_state, sim_state
 from grading.findings import Findings
 from grading.verdicts import Verdict
+
+#: A whole number that a person may enter.
+DIGITS = re.compile("[0-9]{1,9}")
 
 
 class RuleError(Exception):
@@ -171,7 +175,7 @@ def checked_rule(verdict: str, condition: str, value: str = "", service_id: str 
     wanted, value = Condition(condition), " ".join(value.split())
     if wanted.takes_text and not 0 < len(value) <= LONGEST_TEXT:
         raise RuleError(f"enter a text of 1 to {LONGEST_TEXT} characters to compare with.")
-    if wanted.takes_days and not (value.isascii() and value.isdecimal() and 0 < int(value[:9]) <= MOST_DAYS):
+    if wanted.takes_days and not (DIGITS.fullmatch(value) and 0 < int(value) <= MOST_DAYS):
         raise RuleError(f"enter a whole number of days from 1 to {MOST_DAYS:,}.")
     if verdict == Verdict.PASS and wanted in (Condition.REJECTED, Condition.ANOTHER):
         raise RuleError("a phone without a result of its own cannot pass; choose review or fail.")

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from grading.rules import RuleError
+from grading.rules import DIGITS, RuleError
 
 #: Results that a stop-loss looks at.
 LEAST, MOST = 5, 10_000
@@ -49,7 +49,7 @@ def read_stop_loss(percent: str, first: str) -> StopLoss | None:
 
 
 def _is_between(text: str, least: int, most: int) -> bool:
-    return text.isascii() and text.isdecimal() and least <= int(text[:9]) <= most
+    return DIGITS.fullmatch(text) is not None and least <= int(text) <= most
 
 
 def stop_loss_from_json(stored: str | None) -> StopLoss | None:
