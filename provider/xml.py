@@ -144,7 +144,8 @@ def read_orders(root: ET.Element) -> list[IMEIOrder]:
         for record in _order_records(root)
         if len(record.get("id", "")) <= LONGEST_LISTED and _is_id(record.get("id", ""))
     ]
-    named = {imei for element in root.iter("imei") for imei in IMEI_LIKE.findall(_text(element))}
+    written = {imei for element in root.iter("imei") for imei in IMEI_LIKE.findall(_text(element))}
+    named = {imei if imei.isascii() else plain_imei(imei) for imei in written}
     return found + [IMEIOrder("", imei, "") for imei in sorted(named - {order.imei for order in found})]
 
 
@@ -154,9 +155,14 @@ def texts_name_orders(root: ET.Element) -> bool:
 
 
 def plain_imei(text: str) -> str:
-    """Return the digits of an IMEI written with blanks or dashes; any other text, such as a masked IMEI, unchanged."""
+    """Return the digits of an IMEI written with blanks or dashes, or in another script; any other text unchanged.
+
+    A masked IMEI is such a text.
+    """
     digits = IMEI_SEPARATORS.sub("", text)
-    return digits if digits.isascii() and digits.isdecimal() else text.strip()
+    if not digits.isdecimal():
+        return text.strip()
+    return digits if digits.isascii() else "".join(str(int(digit)) for digit in digits)
 
 
 def _order_records(root: ET.Element) -> Iterator[dict[str, str]]:

@@ -19,7 +19,7 @@ SEPARATORS = re.compile(r"[\s.-]")
 
 def bodies(imei: str) -> set[str]:
     """Return the first 14 digits of each IMEI that this listed text may mean."""
-    if not imei.isdecimal() or len(imei) not in READABLE:
+    if not (imei.isascii() and imei.isdecimal()) or len(imei) not in READABLE:
         return set()
     found = {imei[:14]}
     if len(imei) == 14:

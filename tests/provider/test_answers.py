@@ -224,6 +224,15 @@ def test_an_imei_that_a_list_names_without_a_readable_order_does_not_count_as_ab
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "cases_xml.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("zero", ["0", "\uff10", "\u0660"])
+def test_an_imei_in_the_digits_of_another_script_is_that_imei(zero: str) -> None:
+    """As another IMEI it would show that nothing was placed for this one, and it would be paid again."""
+    imei = "353370080000011"
+    written = "".join(chr(ord(zero) + int(digit)) for digit in imei)
+    body = f"<result><imeis><id>7</id><imei>{written}</imei><status>Pending</status></imeis></result>"
+    assert [(order.id, order.imei) for order in parse_recent_orders(body.encode())] == [("7", imei)]
+
+
 def test_a_number_that_is_too_long_is_no_id_of_a_listed_order() -> None:
     """To compare it with other ids failed, so that no look at the list settled any call in doubt."""
     body = "<result><imeis><id>{}</id><imei>353370080000011</imei><status>Pending</status></imeis></result>"

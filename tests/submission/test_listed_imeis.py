@@ -3,7 +3,7 @@
 import pytest
 from handmade_calls import listed
 
-from submission.listed_imeis import MaskedOrders, may_name, shown_places
+from submission.listed_imeis import MaskedOrders, bodies, may_name, shown_places
 
 IMEI = "353370080000001"
 
@@ -44,3 +44,9 @@ def test_masked_orders_are_found_by_the_digits_that_they_show(shown: str) -> Non
 @pytest.mark.parametrize("text", ["", IMEI, IMEI[:14], "35337**********", "35337*****0001", "No IMEI"])
 def test_a_text_that_is_whole_or_shows_too_little_is_no_mask(text: str) -> None:
     assert shown_places(text) == ()
+
+
+def test_a_text_in_digits_of_another_script_is_no_other_imei() -> None:
+    """It cannot be compared, so that no IMEI counts as absent beside it."""
+    assert bodies("٣" * 15) == set()
+    assert bodies("353370080000011") == {"35337008000001"}
