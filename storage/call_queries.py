@@ -3,7 +3,7 @@
 Reads only.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -178,11 +178,15 @@ def _undecided(connection: Connection, chunk_id: int, outcome: Outcome) -> tuple
 
 
 def service_labels(connection: Connection) -> dict[str, str]:
-    """Return every id and unambiguous title of a stored service, in lower case → its service id."""
-    rows = connection.execute(LABELS).all()
-    titles = Counter(row.title.strip().lower() for row in rows)
-    found = {row.title.strip().lower(): row.service_id for row in rows if titles[row.title.strip().lower()] == 1}
-    return found | {row.service_id.lower(): row.service_id for row in rows}
+    """Return every id and title that names one stored service, in lower case → its service id.
+
+    A blank title names none: an order whose service the provider does not write is not certainly of another one.
+    """
+    named = defaultdict[str, set[str]](set)
+    for row in connection.execute(LABELS):
+        for words in (row.service_id, row.title):
+            named[words.strip().lower()].add(row.service_id)
+    return {words: min(ids) for words, ids in named.items() if words and len(ids) == 1}
 
 
 def newest_order(connection: Connection) -> int:

@@ -17,7 +17,7 @@ from simulated_provider import SERVICE, imeis
 from sqlalchemy import insert, update
 
 from database import IMEIDatabase, utc_now
-from orders import SAYS_IT_EXISTS, Chunk, ChunkState, Outcome
+from orders import SAYS_IT_EXISTS, Chunk, ChunkState, Outcome, ServiceInfo
 from schema import attempts, orders, services
 from storage import batch_states, call_queries, chunk_moves, guards
 from storage.call_records import write_intents
@@ -55,6 +55,14 @@ def test_labels_lead_to_one_service_and_an_ambiguous_title_to_none(database: IME
         found = call_queries.service_labels(connection)
     ids = {"269": "269", "270": "270", "271": "271", "a9": "A9"}
     assert found == {**ids, "t-mobile usa": "269", "letters": "A9"}
+
+
+def test_a_service_without_a_title_is_not_that_of_orders_without_a_service(database: IMEIDatabase) -> None:
+    """Else they would be certainly of another service than that of a call in doubt, which would be made again."""
+    listed = [("1", ""), ("2", "3"), ("3", " Check "), ("4", "check"), ("b5", "\t"), ("B5", "Five")]
+    database.store_services([ServiceInfo(service_id, title, 0.1) for service_id, title in listed], 1.0)
+    with database.read() as connection:
+        assert call_queries.service_labels(connection) == {"1": "1", "2": "2", "4": "4", "five": "B5"}
 
 
 def test_the_calls_in_doubt_are_those_that_wait_and_those_that_are_being_repeated(database: IMEIDatabase) -> None:
