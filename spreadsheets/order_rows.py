@@ -36,7 +36,7 @@ NOT_TAKEN = frozenset({"batch_id", "outcome", "error", "created_at", "updated_at
 FOUND_BY = frozenset(
     {"order_id", "service_id", "status", "imei2", "carrier", "simlock", "fmi", "blacklist", "model", "serial"}
 )
-MAX_WORDS = 400
+MAX_WORDS = 350
 STATUSES = MappingProxyType({status.lower(): status for status in OrderStatus})
 #: Texts of our own exports in the status column of an IMEI without an order.
 NO_ORDER = frozenset({outcome.replace("_", " ") for outcome in Outcome if outcome is not Outcome.ORDERED})

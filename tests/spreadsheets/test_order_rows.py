@@ -1,6 +1,7 @@
 """Rows of exports of orders, the provider's and ours: titles, delimiters and texts are read as they were written."""
 
 import math
+import random
 from datetime import date, datetime
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 from import_rows import FIRST
 from imported_rows import TITLES, line, rows_of
 
-from spreadsheets.order_rows import READERS, NotUnderstoodError, plain, read_orders, says_the_same
+from database import IMEIDatabase
+from results.importing import import_orders
+from spreadsheets.order_rows import MAX_WORDS, READERS, NotUnderstoodError, plain, read_orders, says_the_same
 from spreadsheets.writing import guarded
 from workbooks.kinds import UnreadableFileError
 
@@ -85,3 +88,14 @@ def test_a_row_whose_finding_is_a_long_text_is_not_understood() -> None:
     long, short = read_orders(text.encode())
     assert long.failure == f"'{'x' * 40}' … is too long for the column carrier."
     assert short.values["carrier"] == "T-Mobile"
+
+
+def test_the_longest_words_of_a_rejected_order_fit_into_one_index(server_database: IMEIDatabase) -> None:
+    """The index of rejected orders holds all of them: one such row kept its whole file from being imported."""
+    signs, chance = [chr(number) for number in range(0x4E00, 0x9FFF)], random.Random(1)
+    titles = ["ORDER ID", "CARRIER", "SIMLOCK", "MODEL", "FMI", "BLACKLIST", "SERIAL"]
+    for length in (MAX_WORDS // 3, 133):
+        words = ["".join(chance.choices(signs, k=length)) for _ in titles]
+        text = f"IMEI NO.,STATUS,SERVICE,{','.join(titles)}\n{FIRST},Rejected,1,{','.join(words)}\n"
+        _, plan = import_orders(server_database, read_orders(text.encode()), "x.csv")
+        assert plan.counts.rows_new == (3 * length <= MAX_WORDS)
