@@ -32,7 +32,7 @@ LONGEST_LISTED = 400
 ORDER_FIELDS = frozenset({"id", "imei", "status", "statusid", "code", "package", "requestedat", "repliedat"})
 STATUS_BY_ID = dict(zip("1234", OrderStatus, strict=True))
 #: Characters of a status, an IMEI or the id of a service, and of a title: a database finds orders by an index of them.
-LONGEST_WORD, LONGEST_TITLE = 200, 500
+LONGEST_WORD, LONGEST_TITLE = 200, 300
 STATUS_BY_WORD = {re.sub(r"\W", "", status).lower(): status for status in OrderStatus}
 PLAIN_RECORD = re.compile(
     r"<imeis>\s*+<id>\s*+(\w{1,64}+)\s*+</id>\s*+<imei>\s*+(\d++)\s*+</imei>\s*+"

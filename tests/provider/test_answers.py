@@ -127,12 +127,12 @@ def test_what_databases_find_orders_by_is_short() -> None:
     )
     listed = package.format("7", "t" * 4000) + package.format("9" * 4000, "long")
     (service,) = parse_services(f"<Packages>{listed}</Packages>".encode())
-    assert (service.package_id, service.title) == ("7", "t" * 500)
+    assert (service.package_id, service.title) == ("7", "t" * 300)
     words = "<status>{0}</status><package>{0}</package>".format("s" * 4000)
     (order,) = parse_recent_orders(
         f"<result><imeis><id>1</id><imei>{'x' * 4000}</imei>{words}</imeis></result>".encode()
     )
-    assert [len(word) for word in (order.imei, order.status, order.service_id)] == [200, 200, 500]
+    assert [len(word) for word in (order.imei, order.status, order.service_id)] == [200, 200, 300]
 
 
 def test_an_answer_without_services_or_credits_is_not_taken_for_an_empty_one() -> None:
