@@ -28,7 +28,9 @@ from submission.checkpoints import Checkpoints
 
 #: Processes are forked from one that has imported the program already, which is a hundred times quicker.
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["planted_kills", "web_worker", "simulator", "gunicorn.app.wsgiapp", "warm_program"])
+context.set_forkserver_preload(
+    ["planted_kills", "web_worker", "simulator", "gunicorn.app.wsgiapp", "scaled_cluster", "warm_program"]
+)
 
 #: IMEIs a call in these processes: what they prove is about calls, and each look at a list costs by the order.
 CHUNK = 20
