@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import threading
 import traceback
 from base64 import b64encode
@@ -191,7 +192,7 @@ def test_no_part_of_a_secret_is_in_a_file_a_page_or_a_line(
     assert sum("backups" in name for name in found) == 1
     secrets = {part for secret in planted.secrets for part in parts_of(secret)}
     for name, content in found.items():
-        lowered = content.lower()
+        lowered = re.sub(rb"\0+", b"\0", content.lower())  # no secret holds one, and the ballast is 8 MB of them
         assert [part for part in secrets if part in lowered] == [], name
         assert USER.encode() not in lowered, name
     assert b"[hidden]" in found["log 0"]
