@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import requests
+from forked_command import ForkedCommand
+from gunicorn_server import environ_of
 from live_site import Site
 from waiting import wait_until
 
@@ -24,14 +26,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def token(site: Site) -> str:
+def token(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What the README's command prints."""
-    command = [sys.executable, "-m", "flask", "tokens", "create", "stock-program", "--role", "operator"]
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("GSM_", "RAILWAY_"))}
-    chosen = {"DATA_DIR": str(site.data_dir), "GSM_FUSION_API_KEY": "", "GSM_FUSION_USERNAME": ""}
-    done = subprocess.run(command, cwd=ROOT, env=plain | chosen, capture_output=True, text=True, check=True)
-    assert re.fullmatch(r"hmr_\S+\n", done.stdout)
-    return done.stdout.strip()
+    arguments = ("tokens", "create", "stock-program", "--role", "operator")
+    folder = tmp_path_factory.mktemp("command")
+    code, said, complaint = ForkedCommand(folder, environ_of(site.data_dir), *arguments).finish()
+    assert code == 0, complaint
+    assert re.fullmatch(r"hmr_\S+\n", said)
+    return said.strip()
 
 
 def test_the_example_orders_follows_and_reads_a_batch(site: Site, token: str) -> None:
