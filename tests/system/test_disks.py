@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +30,8 @@ from batch_checks import (
     told_by_page,
     waits,
 )
-from gunicorn_server import ROOT, environ_of
+from forked_command import ForkedCommand
+from gunicorn_server import environ_of
 from planted_kills import CHUNK, Job, start
 from simulated_provider import Knobs, Simulator, system, threads_of
 from sqlalchemy import Connection, event
@@ -181,18 +181,12 @@ def test_on_a_read_only_disk_the_command_says_so_and_sends_nothing(
     upload = tmp_path / "phones.csv"
     upload.write_text("IMEI\n353370080089458\n")
     given = {"GSM_FUSION_API_KEY": "DEMO-KEY", "GSM_FUSION_USERNAME": "demo", "GSM_FUSION_BASE_URL": simulator.base_url}
-    done = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "web_app", "submit", str(upload), "--service", "269", "--yes"],
-        cwd=ROOT,
-        env=environ_of(settings.data_dir, **given),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environ = environ_of(settings.data_dir, **given)
+    command = ForkedCommand(tmp_path, environ, "submit", str(upload), "--service", "269", "--yes")
+    code, _, complaint = command.finish()
     disk.remount("rw")
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
+    assert code == 1
+    assert complaint.splitlines() == [
         f"HAMMER-API cannot start. DATA_DIR {settings.data_dir} cannot be written: make its disk writable, "
         "or choose another folder."
     ]
