@@ -26,7 +26,7 @@ from notices import delivering
 from results import auditing, soon, sync
 from storage import handed_calls, history_mark, pace_store, regrading
 from storage.pace_store import Slot
-from submission import Settler, Throttle, cluster_carrier, job_calls, leader_locks, watches
+from submission import Options, Settler, Throttle, cluster_carrier, job_calls, leader_locks, options_of, watches
 from submission.raw_failures import HELD_BACK
 from workers import running
 
@@ -39,6 +39,8 @@ IDLE = 3.0
 #: Seconds between two looks of duties that no test of a cluster waits for, and for requests of a page: a second of the
 #: program would be four hundredths here, and half of what an idle leader does.
 SELDOM, SOON = 15.0, 0.2
+#: Seconds after which the loop looks for new batches while no answer comes: each turn is a dozen statements.
+POLL = 0.5
 
 
 def scaled() -> None:
@@ -53,6 +55,7 @@ def scaled() -> None:
     sync.LOOK = auditing.LOOK = delivering.LOOK = regrading.LOOK = soon.LOOK = SELDOM
     answerer.LOOK = SOON
     put(callers, "Throttle", partial(Throttle, window=WINDOW))
+    put(callers, "options_of", _turning_seldom)
     quick = {"connect_timeout": "2", "keepalives_idle": "1", "keepalives_interval": "1", "tcp_user_timeout": "3000"}
     postgresql_server.NETWORK.update(quick)
     options = str(postgresql_server.CONNECTION["options"])
@@ -60,6 +63,11 @@ def scaled() -> None:
         f"idle_in_transaction_session_timeout={postgresql_server.IDLE:g}s",
         f"idle_in_transaction_session_timeout={IDLE:g}s",
     )
+
+
+def _turning_seldom(*given: Any) -> Options:
+    """Return the options of an account whose loop is woken by answers, and else looks for work after POLL."""
+    return replace(options_of(*given), poll=POLL)
 
 
 def _tell(*_: object) -> None:
