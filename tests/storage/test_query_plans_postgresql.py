@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from postgresql_cluster import Cluster
 from sqlalchemy import event, text
 
 from database import IMEIDatabase
@@ -73,73 +74,81 @@ FREE_PROCESSES = (
 Statements = dict[str, Any]
 
 
+@pytest.fixture(scope="module")
+def filled(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[IMEIDatabase]:
+    """A database of PostgreSQL that holds COUNT orders, which the tests read, search and tag, one after the other."""
+    with cluster.migrated() as address, IMEIDatabase(address, tmp_path_factory.mktemp("data")) as opened:
+        with opened.write() as connection:
+            for statement in (BATCHES, ORDERS.replace("%", "%%")):
+                connection.exec_driver_sql(statement)
+        with opened.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE orders")  # as the server does by itself
+        kept_sums.tend(opened, 0)
+        yield opened
+
+
 @pytest.fixture
-def caught(server_database: IMEIDatabase) -> Iterator[Statements]:
-    """Every statement that this database, which holds COUNT orders, is given, with its parameters."""
-    with server_database.write() as connection:
-        for statement in (BATCHES, ORDERS.replace("%", "%%")):
-            connection.exec_driver_sql(statement)
-    with server_database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.exec_driver_sql("VACUUM ANALYZE orders")  # as the server does by itself
-    kept_sums.tend(server_database, 0)
+def caught(filled: IMEIDatabase) -> Iterator[Statements]:
+    """Every statement that this database is given, with its parameters."""
     found: Statements = {}
-    event.listen(server_database.engine, "before_cursor_execute", lambda *given: found.setdefault(given[2], given[3]))
+
+    def catch(*given: Any) -> None:
+        found.setdefault(given[2], given[3])
+
+    event.listen(filled.engine, "before_cursor_execute", catch)
     yield found
+    event.remove(filled.engine, "before_cursor_execute", catch)
 
 
-def test_pages_read_no_table_of_orders_from_one_end_to_the_other(
-    server_database: IMEIDatabase, caught: Statements
-) -> None:
-    search = order_searches.save_search(server_database, [f"35{n:013}" for n in range(1, 90)], 0)
+def test_pages_read_no_table_of_orders_from_one_end_to_the_other(filled: IMEIDatabase, caught: Statements) -> None:
+    search = order_searches.save_search(filled, [f"35{n:013}" for n in range(1, 90)], 0)
     caught.clear()
     for chosen in FILTERS:
         for sort in Sort:
-            order_pages.listed(server_database, chosen, sort, "", 100)
-        order_counts.counted(server_database, chosen)
-        order_searches.found_page(server_database, search, chosen, None, 100)
-    order_pages.page(server_database, OrderFilter(batch=3), Sort.WORST, "", 100)
-    order_searches.known_imeis(server_database, search)
+            order_pages.listed(filled, chosen, sort, "", 100)
+        order_counts.counted(filled, chosen)
+        order_searches.found_page(filled, search, chosen, None, 100)
+    order_pages.page(filled, OrderFilter(batch=3), Sort.WORST, "", 100)
+    order_searches.known_imeis(filled, search)
     for by in order_reports.BY:
-        order_reports.spend(server_database, by)
-    with server_database.read() as connection:
+        order_reports.spend(filled, by)
+    with filled.read() as connection:
         order_queries.ordered_services(connection)
         order_wordings.suggestions(connection)
     assert len(caught) > 30
-    assert "\n".join(walks(server_database, caught)) == ""
+    assert "\n".join(walks(filled, caught)) == ""
 
 
 def test_the_months_of_reports_are_found_among_the_orders_beyond_the_mark(
-    server_database: IMEIDatabase, caught: Statements
+    filled: IMEIDatabase, caught: Statements
 ) -> None:
-    assert len(order_reports.months(server_database)) == 1
-    plans = [plan for statement, plan in planned(server_database, caught) if "FROM orders" in statement]
+    assert len(order_reports.months(filled)) == 1
+    plans = [plan for statement, plan in planned(filled, caught) if "FROM orders" in statement]
     assert plans
     assert "idx_order_date" not in str(plans)
 
 
 def test_a_page_of_a_finding_in_few_wordings_reads_its_orders_only(
-    server_database: IMEIDatabase, caught: Statements, monkeypatch: pytest.MonkeyPatch
+    filled: IMEIDatabase, caught: Statements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("VERY_FEW", "FEW"):
         monkeypatch.setattr(order_filters, name, 500)
     caught.clear()
-    found = order_pages.listed(server_database, OrderFilter(fmi="ON"), Sort.NEWEST, "", 51)
+    found = order_pages.listed(filled, OrderFilter(fmi="ON"), Sort.NEWEST, "", 51)
     assert (len(found.orders), found.count.found) == (51, COUNT // 4)
-    pages = [plan for statement, plan in planned(server_database, caught) if "UNION ALL" in statement]
+    pages = [plan for statement, plan in planned(filled, caught) if "UNION ALL" in statement]
     [plan] = [plan for plan in pages if "idx_orders_fmi" in str(plan) and "orders_pkey" in str(plan)]
     assert str(plan).count("Index Only Scan Backward using idx_orders_fmi") == 2
     assert "Filter" not in str(plan)
 
 
-def test_a_page_of_old_batches_reads_the_newest_orders_of_each(
-    server_database: IMEIDatabase, caught: Statements
-) -> None:
-    tag_batches(server_database, range(1, 11), "old")
+def test_a_page_of_old_batches_reads_the_newest_orders_of_each(filled: IMEIDatabase, caught: Statements) -> None:
+    tag_batches(filled, range(1, 11), "old")
     caught.clear()
-    found = order_pages.listed(server_database, OrderFilter(tag="old"), Sort.NEWEST, "", 51)
+    found = order_pages.listed(filled, OrderFilter(tag="old"), Sort.NEWEST, "", 51)
     assert (len(found.orders), found.count) == (51, Count(4999, is_all=True))
     [(statement, values)] = [one for one in caught.items() if "orders.result_code" in one[0]]
-    with server_database.read() as connection:
+    with filled.read() as connection:
         plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, TIMING OFF) {statement}", values).scalars().all()
     assert "Index Only Scan Backward using idx_orders_batch" in str(plan)
     rows = [int(rows) * int(loops) for rows, loops in re.findall(r"actual rows=(\d+) loops=(\d+)", "\n".join(plan))]
