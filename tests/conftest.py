@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 from api_client import api_fixture, client_of_fixture
 from compiled_once import compile_once
-from distribution import FromBothEnds, place
+from distribution import FromBothEnds, place, report_less
 from gunicorn_server import paused_batch_fixture, port_fixture
 from kept_connections import keep_connections
 from network_guard import guard_network
@@ -67,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(os.environ[TEMPLATES], ignore_errors=True))
         if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    else:
+        report_less(config)
     compile_once(os.environ[TEMPLATES])
     keep_connections()
     os.environ["DATA_DIR"] = tempfile.mkdtemp(prefix="hammer-tests-")
