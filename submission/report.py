@@ -66,6 +66,7 @@ class Watcher:
         self._batch_id = batch_id
         self._callback = callback
         self._revision = -1
+        self._found: Progress | None = None  #: as it was read last: nothing in it changes without its revision
         self._finished_since: float | None = None
 
     def is_over(self, patience: float) -> bool:
@@ -75,7 +76,9 @@ class Watcher:
         if state is BatchState.RUNNING and not (changed and self._callback):
             self._finished_since = None
             return False
-        found = progress(self._database, self._batch_id)
+        found = self._found
+        if found is None or found.revision != revision:
+            found = self._found = progress(self._database, self._batch_id)
         if found is None:
             return True
         if changed and self._callback:
