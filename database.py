@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, DateTime, Engine, Row, bindparam, case, func, insert, select, update
+from sqlalchemy import Connection, DateTime, Engine, Executable, Row, bindparam, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from engines import (
@@ -41,6 +42,15 @@ SETTING = select(stored_settings.c.value).where(stored_settings.c.key == bindpar
 SETTINGS = select(stored_settings.c.key, case((func.length(stored_settings.c.value) <= 2000, stored_settings.c.value)))
 #: The execution option of a connection that holds what was read once in a snapshot that a page shares.
 READ_ONCE = "read_once"
+STORE_SETTING = upsert(stored_settings)
+STORE_SETTING = STORE_SETTING.on_conflict_do_update(
+    index_elements=["key"], set_={"value": STORE_SETTING.excluded.value}
+)
+UNLIST = update(services).values(listed=False)
+STORE_PRICE = upsert(service_prices)
+STORE_PRICE = STORE_PRICE.on_conflict_do_update(
+    index_elements=["service_id", "since"], set_={"price": STORE_PRICE.excluded.price}
+)
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
 #: The setting that holds why nobody may work with this database any more: it was moved to another place.
 MOVED_AWAY = "moved_away"
@@ -257,19 +267,14 @@ class IMEIDatabase:
             old: dict[str, float] = {
                 row[0]: row[1] for row in connection.execute(select(services.c.service_id, services.c.price))
             }
-            connection.execute(update(services).values(listed=False))
+            connection.execute(UNLIST)
             rows = [_service_row(service, i, now, old) for i, service in enumerate(listed)]
             if rows:
-                statement = upsert(services)
-                changed: dict[str, Any] = {name: statement.excluded[name] for name in rows[0]}
-                changed["previous_price"] = func.coalesce(changed["previous_price"], services.c.previous_price)
-                connection.execute(statement.on_conflict_do_update(index_elements=["service_id"], set_=changed), rows)
+                connection.execute(_replace_services(tuple(rows[0])), rows)
             changed_prices = [one for one in listed if old.get(one.package_id) != one.price]
             if changed_prices:
-                new = upsert(service_prices)
-                price = {"price": new.excluded.price}
                 connection.execute(
-                    new.on_conflict_do_update(index_elements=["service_id", "since"], set_=price),
+                    STORE_PRICE,
                     [{"service_id": one.package_id, "since": now, "price": one.price} for one in changed_prices],
                 )
 
@@ -413,10 +418,7 @@ def _read_settings(connection: Connection) -> dict[str, str | None]:
 
 def write_setting(connection: Connection, key: str, value: str) -> None:
     """Store a value, inside a transaction."""
-    new = {"value": value}
-    connection.execute(
-        upsert(stored_settings).values(key=key, **new).on_conflict_do_update(index_elements=["key"], set_=new)
-    )
+    connection.execute(STORE_SETTING, {"key": key, "value": value})
 
 
 def revisions(dialect: str) -> list[str]:
@@ -447,6 +449,15 @@ def _order_values(given: Mapping[str, Any]) -> dict[str, Any]:
             moment = datetime.fromisoformat(value) if isinstance(value, str) else value
             values[name] = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     return values
+
+
+@cache
+def _replace_services(columns: tuple[str, ...]) -> Executable:
+    """Return the statement that stores services, each with these columns, in place of those with their ids."""
+    statement = upsert(services)
+    changed: dict[str, Any] = {name: statement.excluded[name] for name in columns}
+    changed["previous_price"] = func.coalesce(changed["previous_price"], services.c.previous_price)
+    return statement.on_conflict_do_update(index_elements=["service_id"], set_=changed)
 
 
 def _service_row(service: ServiceInfo, position: int, now: float, old: Mapping[str, float]) -> dict[str, Any]:

@@ -175,7 +175,7 @@ class Answerer:
                 request_store.store_orders(self._database, request, listed)
             with self._database.write() as connection:
                 finished = request_store.finish(connection, request.request_id, self._clock(), words, failure)
-                if finished and not error:
+                if finished and listed is not None:
                     request_store.drop_older_orders(connection, request)
 
 

@@ -42,6 +42,15 @@ NEWEST = (
     .limit(1)
 )
 NEWEST_OF_ARGUMENT = NEWEST.where(COLUMNS.argument == bindparam("argument"))
+#: The open request that is identical to one that is left, and one that is left unless there is one.
+IDENTICAL = select(COLUMNS.id).where(
+    OPEN_REQUEST,
+    COLUMNS.kind == bindparam("kind"),
+    COLUMNS.argument == bindparam("argument"),
+    COLUMNS.account == bindparam("account"),
+)
+LEAVE = upsert(provider_requests).on_conflict_do_nothing()
+MOVE = update(provider_requests).where(COLUMNS.id == bindparam("moved"), COLUMNS.state == bindparam("before"))
 INSERT_LISTED = sql(
     "INSERT INTO listed_orders (request_id, position, order_id, imei, status, service, requested_at)"
     " SELECT request_id, position, order_id, imei, status, service, requested_at FROM rows(:rows AS request_id INTEGER,"
@@ -66,16 +75,14 @@ class Request:
 
 def leave(database: IMEIDatabase, kind: RequestKind, argument: str, now: float, account: str = MAIN_ACCOUNT) -> int:
     """Leave a request to an account, or join an identical one that is open. Returns its id. Safe between processes."""
-    same = (COLUMNS.kind == kind) & (COLUMNS.argument == argument) & (COLUMNS.account == account)
-    identical = select(COLUMNS.id).where(OPEN_REQUEST, same)
+    same = {"kind": kind, "argument": argument, "account": account}
     with database.read() as connection:
-        found = connection.execute(identical).scalar()
+        found = connection.execute(IDENTICAL, same).scalar()
     if found is not None:
         return int(found)
-    values = {"kind": kind, "argument": argument, "state": RequestState.WAITING, "asked_at": now, "account": account}
     with database.write() as connection:
-        connection.execute(upsert(provider_requests).values(**values).on_conflict_do_nothing())
-        return int(connection.execute(identical).scalar_one())
+        connection.execute(LEAVE, {**same, "state": RequestState.WAITING, "asked_at": now})
+        return int(connection.execute(IDENTICAL, same).scalar_one())
 
 
 def get(database: IMEIDatabase, request_id: int) -> Request | None:
@@ -107,13 +114,14 @@ def take(database: IMEIDatabase, kinds: Collection[RequestKind], account: str | 
 
     account: a request to this one; None: to any.
     """
-    with database.read_one() as connection:
-        if _oldest_waiting(connection, kinds, account) is None:
+    while True:
+        with database.read_one() as connection:
+            found = _oldest_waiting(connection, kinds, account)
+        if found is None:
             return None
-    with database.write() as connection:
-        found = _oldest_waiting(connection, kinds, account)
-        taken = found is not None and _move(connection, found.request_id, RequestState.WAITING, RequestState.ASKING)
-        return found if taken else None
+        with database.write() as connection:
+            if _move(connection, found.request_id, RequestState.WAITING, RequestState.ASKING):
+                return found
 
 
 def finish(connection: Transaction, request_id: int, now: float, error: str = "", failure: str = "") -> bool:
@@ -211,8 +219,8 @@ def _move(
     connection: Transaction, request_id: int, state: RequestState, target: RequestState, **values: float | str
 ) -> bool:
     """Change the state of a request that is in one; returns whether it was."""
-    moved = update(provider_requests).where(COLUMNS.id == request_id, COLUMNS.state == state)
-    return connection.execute(moved.values(state=target, **values)).rowcount == 1
+    given = {"moved": request_id, "before": state, "state": target, **values}
+    return connection.execute(MOVE, given).rowcount == 1
 
 
 def _request(row: Row[Any] | None) -> Request | None:
