@@ -40,9 +40,9 @@ BY_VERDICT = select(SUMS.verdict, func.total(SUMS.orders)).group_by(SUMS.verdict
 SETTING = select(stored_settings.c.value).where(stored_settings.c.key == bindparam("wanted"))
 #: All settings, without the texts of the few that are long.
 SETTINGS = select(stored_settings.c.key, case((func.length(stored_settings.c.value) <= 2000, stored_settings.c.value)))
-#: The execution option of a connection that holds what was read once in a snapshot that a page shares.
-READ_ONCE = "read_once"
+#: What stores settings, prices and services.
 STORE_SETTING = upsert(stored_settings)
+STORE_FIRST_SETTING = STORE_SETTING.on_conflict_do_nothing()
 STORE_SETTING = STORE_SETTING.on_conflict_do_update(
     index_elements=["key"], set_={"value": STORE_SETTING.excluded.value}
 )
@@ -51,6 +51,8 @@ STORE_PRICE = upsert(service_prices)
 STORE_PRICE = STORE_PRICE.on_conflict_do_update(
     index_elements=["service_id", "since"], set_={"price": STORE_PRICE.excluded.price}
 )
+#: The execution option of a connection that holds what was read once in a snapshot that a page shares.
+READ_ONCE = "read_once"
 LISTED_SERVICES = select(services).where(services.c.listed).order_by(services.c.position)
 #: The setting that holds why nobody may work with this database any more: it was moved to another place.
 MOVED_AWAY = "moved_away"
@@ -315,10 +317,8 @@ class IMEIDatabase:
         if stored is not None:
             return stored
         with self.write() as connection:
-            connection.execute(upsert(stored_settings).values(key=key, value=value).on_conflict_do_nothing())
-            return str(
-                connection.execute(select(stored_settings.c.value).where(stored_settings.c.key == key)).scalar_one()
-            )
+            connection.execute(STORE_FIRST_SETTING, {"key": key, "value": value})
+            return str(connection.execute(SETTING, {"wanted": key}).scalar_one())
 
     def install_id(self) -> str:
         """Return the random name of this database (32 hex digits), made when it is first asked for."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from sqlalchemy import Connection, exists, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
 
 from amounts import exceeds, money
 from database import IMEIDatabase, utc_now
@@ -61,6 +61,13 @@ RESULTS_ELSEWHERE = sql(
     "  WHERE imei = given.value AND service_id != :service AND coalesce(status, '') = 'Completed'"
     f" ORDER BY {NEWEST} LIMIT 1) FROM each(:imeis AS TEXT) given) ORDER BY id DESC"
 ).columns(order_date=orders.c.order_date.type)
+UNFINISHED = select(batches.c.id).where(
+    batches.c.fingerprint == bindparam("fingerprint"),
+    or_(
+        batches.c.state != BatchState.FINISHED,
+        exists().where(items.c.batch_id == batches.c.id, items.c.outcome == Outcome.IN_DOUBT),
+    ),
+)
 #: The rows are (IMEIs, account or NULL).
 INSERT_CHUNKS = sql(
     "INSERT INTO chunks (batch_id, size, state, account)"
@@ -253,10 +260,7 @@ def unfinished_batch(database: IMEIDatabase, fingerprint: str) -> int | None:
 
 
 def _unfinished(connection: Connection, fingerprint: str) -> int | None:
-    doubtful = exists().where(items.c.batch_id == batches.c.id, items.c.outcome == Outcome.IN_DOUBT)
-    same = batches.c.fingerprint == fingerprint
-    query = select(batches.c.id).where(same, or_(batches.c.state != BatchState.FINISHED, doubtful))
-    return connection.execute(query).scalar()
+    return connection.execute(UNFINISHED, {"fingerprint": fingerprint}).scalar()
 
 
 def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, and_, case, exists, func, insert, literal, select
+from sqlalchemy import ColumnElement, Text, and_, case, exists, func, insert, literal, select
 
 from amounts import plain_money
 from database import Transaction, utc_now
@@ -58,6 +58,20 @@ TOLD = (
     "simlock", "fmi", "blacklist",
 )  # fmt: skip
 
+#: What _kind() reads of batches at rest, as Progress.stage says, but without counting: it is read with each answer that
+#: brings results.
+OF_BATCH, IS_FINISHED = orders.c.batch_id == batches.c.id, batches.c.state == BatchState.FINISHED
+IS_DOUBTFUL = exists().where(items.c.batch_id == batches.c.id, items.c.outcome == Outcome.IN_DOUBT)
+IS_PENDING = func.coalesce(orders.c.status, "").not_in(FINAL_STATUSES)
+IS_GIVEN = func.coalesce(orders.c.order_id, "").not_in(select(withheld_results.c.order_id))
+AT_REST = select(
+    batches.c.id,
+    batches.c.state,
+    batches.c.resumes_itself,
+    batches.c.announced,
+    case((IS_FINISHED, IS_DOUBTFUL)).label("is_doubtful"),
+    case((IS_FINISHED, exists().where(OF_BATCH, IS_PENDING, IS_GIVEN))).label("is_pending"),
+).where(batches.c.id.in_(sql("SELECT value FROM each(:ids AS INTEGER) listed")))
 ANNOUNCED = sql(
     "UPDATE batches SET announced = given.kind FROM rows(:rows AS id INTEGER, kind TEXT) given"
     " WHERE batches.id = given.id"
@@ -92,7 +106,7 @@ def announce(connection: Transaction, *batch_ids: int) -> None:
     """
     if not batch_ids:
         return
-    rows = connection.execute(_at_rest(batch_ids)).all()
+    rows = connection.execute(AT_REST, {"ids": json.dumps(batch_ids)}).all()
     changed = {row.id: kind for row in rows if (kind := _kind(row)) != row.announced}
     if not changed:
         return
@@ -118,25 +132,6 @@ def orders_completed(connection: Transaction, order_rows: Iterable[int]) -> None
     rows = [row | {"price": None if row["price"] is None else plain_money(row["price"])} for row in rows]
     if rows:
         connection.execute(insert(outbox_events), [_event(kind, row, row["batch_id"]) for row in rows])
-
-
-def _at_rest(batch_ids: Iterable[int]) -> Select[Any]:
-    """Return the SELECT of what _kind() reads of batches at rest.
-
-    As Progress.stage says, but without counting: this runs with each answer that brings results.
-    """
-    of_batch, is_finished = orders.c.batch_id == batches.c.id, batches.c.state == BatchState.FINISHED
-    is_doubtful = exists().where(items.c.batch_id == batches.c.id, items.c.outcome == Outcome.IN_DOUBT)
-    is_pending = func.coalesce(orders.c.status, "").not_in(FINAL_STATUSES)
-    is_given = func.coalesce(orders.c.order_id, "").not_in(select(withheld_results.c.order_id))
-    return select(
-        batches.c.id,
-        batches.c.state,
-        batches.c.resumes_itself,
-        batches.c.announced,
-        case((is_finished, is_doubtful)).label("is_doubtful"),
-        case((is_finished, exists().where(of_batch, is_pending, is_given))).label("is_pending"),
-    ).where(batches.c.id.in_(each_of(batch_ids, "INTEGER")))
 
 
 def _kind(row: Any) -> str:
