@@ -20,6 +20,8 @@ from storage import batch_states
 
 COLUMNS = provider_accounts.c
 ACCOUNTS = select(provider_accounts).order_by(COLUMNS.place, COLUMNS.name)
+CHANGE_ALL = update(provider_accounts)
+CHANGE_ONE = CHANGE_ALL.where(COLUMNS.name == bindparam("wanted"))
 #: Whether a batch has a planned chunk of no account, or of one of these.
 FREE_CHUNK = select(chunks.c.id).where(
     chunks.c.batch_id == bindparam("batch"),
@@ -124,9 +126,11 @@ def try_again(connection: Transaction, name: str) -> None:
 
 def let_go_on(connection: Transaction, now: float, name: str | None = None) -> None:
     """Let one account, or all, try again, because a person wants it (now in Unix time)."""
-    which = update(provider_accounts) if name is None else update(provider_accounts).where(COLUMNS.name == name)
     again = {"stop": "", "goes_on_at": None, "shortage": "", "dollars_left": None, "let_at": now}
-    connection.execute(which.values(**again))
+    if name is None:
+        connection.execute(CHANGE_ALL, again)
+    else:
+        connection.execute(CHANGE_ONE, {"wanted": name, **again})
 
 
 def write_shortage(

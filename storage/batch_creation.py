@@ -68,6 +68,7 @@ UNFINISHED = select(batches.c.id).where(
         exists().where(items.c.batch_id == batches.c.id, items.c.outcome == Outcome.IN_DOUBT),
     ),
 )
+INSERT_BATCH = insert(batches)
 #: The rows are (IMEIs, account or NULL).
 INSERT_CHUNKS = sql(
     "INSERT INTO chunks (batch_id, size, state, account)"
@@ -315,26 +316,25 @@ def in_flight(database: IMEIDatabase, service_id: str, imeis: Sequence[str]) -> 
 
 
 def _insert_batch(connection: Connection, new: NewBatch) -> int:
-    key = connection.execute(
-        insert(batches).values(
-            label=new.label,
-            customer=new.customer,
-            note=new.note,
-            source=new.source,
-            service_id=new.service_id,
-            service_name=new.service_name,
-            unit_price=new.unit_price,
-            total=len(new.imeis),
-            state=BatchState.RUNNING if new.starts else BatchState.PAUSED,
-            notice="" if new.starts else NOT_STARTED,
-            confirm_token=new.confirm_token,
-            fingerprint=new.fingerprint,
-            created_at=utc_now(),
-            ordered_by=new.actor.name,
-            user_id=new.actor.user_id,
-            token_id=new.actor.token_id,
-        )
-    ).inserted_primary_key
+    values = {
+        "label": new.label,
+        "customer": new.customer,
+        "note": new.note,
+        "source": new.source,
+        "service_id": new.service_id,
+        "service_name": new.service_name,
+        "unit_price": new.unit_price,
+        "total": len(new.imeis),
+        "state": BatchState.RUNNING if new.starts else BatchState.PAUSED,
+        "notice": "" if new.starts else NOT_STARTED,
+        "confirm_token": new.confirm_token,
+        "fingerprint": new.fingerprint,
+        "created_at": utc_now(),
+        "ordered_by": new.actor.name,
+        "user_id": new.actor.user_id,
+        "token_id": new.actor.token_id,
+    }
+    key = connection.execute(INSERT_BATCH, values).inserted_primary_key
     return int(key[0]) if key else 0
 
 

@@ -26,6 +26,13 @@ RUNNING = (
     )
     .order_by(batches.c.id)
 )
+IS_STOPPED = select(batches.c.id).where(
+    batches.c.id == OF_THIS_BATCH,
+    batches.c.is_stopped
+    | exists().where(
+        items.c.batch_id == OF_THIS_BATCH, items.c.outcome == Outcome.CANCELLED, items.c.message == UNSENT
+    ),
+)
 UNIT_PRICE = select(batches.c.unit_price).where(batches.c.id == OF_THIS_BATCH)
 STATE = select(batches.c.state).where(batches.c.id == OF_THIS_BATCH)
 TOUCH = sql(
@@ -131,9 +138,7 @@ def is_stopped(connection: Connection, batch_id: int) -> bool:
 
     A version from before the column notes it by the IMEIs alone that it cancels.
     """
-    theirs = (items.c.batch_id == batch_id) & (items.c.outcome == Outcome.CANCELLED) & (items.c.message == UNSENT)
-    stopped = (batches.c.id == batch_id) & (batches.c.is_stopped | exists().where(theirs))
-    return connection.execute(select(batches.c.id).where(stopped)).first() is not None
+    return connection.execute(IS_STOPPED, {"this_batch": batch_id}).first() is not None
 
 
 def set_notice(connection: Connection, notice: str) -> None:

@@ -3,6 +3,7 @@
 Reads only.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from schema import (
     items,
     orders,
     services,
+    sql,
 )
 from settings import MAIN_ACCOUNT
 from storage.batch_states import OF_THIS_BATCH
@@ -56,6 +58,27 @@ NEWEST_ATTEMPT_OF = NEWEST_ATTEMPT.where(attempts.c.account == bindparam("whose"
 #: to run it.
 KNOWN_WHEN_SENT = select(attempts.c.after_order).where(attempts.c.id == bindparam("this_attempt"))
 SENT_AT = select(attempts.c.sent_at).where(attempts.c.id == bindparam("this_attempt"))
+OWNERS = select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(
+    orders.c.order_id.in_(sql("SELECT value FROM each(:ids AS TEXT) listed"))
+)
+OWNERS_OF_ACCOUNT = OWNERS.where(orders.c.account == bindparam("whose"))
+PLANNED_ITEMS = (
+    select(
+        items.c.service_id,
+        items.c.imei,
+        exists().where(
+            and_(orders.c.imei == items.c.imei, orders.c.service_id == items.c.service_id),
+            orders.c.id <= bindparam("last"),
+            orders.c.status.in_(FINAL_STATUSES),
+        ),
+    )
+    .join(chunks, chunks.c.id == items.c.chunk_id)
+    .where(
+        UNDECIDED,
+        chunks.c.state == ChunkState.PLANNED,
+        items.c.imei.in_(sql("SELECT value FROM each(:imeis AS TEXT) listed")),
+    )
+)
 LABELS = select(services.c.service_id, services.c.title)
 NEWEST_ORDER = select(func.coalesce(func.max(orders.c.id), 0))
 OF_THIS_CHUNK = items.c.chunk_id == bindparam("this_chunk")
@@ -343,22 +366,15 @@ def order_owners(
 
     account: whose orders; None: all.
     """
-    whose = true() if account is None else orders.c.account == account
-    query = select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(whose)
-    rows = connection.execute(query.where(orders.c.order_id.in_(each_of(order_ids))))
+    query = OWNERS if account is None else OWNERS_OF_ACCOUNT
+    rows = connection.execute(query, {"ids": json.dumps(list(order_ids)), "whose": account})
     return {order_id: (imei, attempt_id or 0) for order_id, imei, attempt_id in rows}
 
 
 def planned_items(connection: Connection, imeis: Sequence[str], last: int) -> list[tuple[str, str, bool]]:
     """Return what is planned of these: (service id, IMEI, whether an order up to row id `last` is final already)."""
-    same = and_(orders.c.imei == items.c.imei, orders.c.service_id == items.c.service_id)
-    settled = exists().where(same, orders.c.id <= last, orders.c.status.in_(FINAL_STATUSES))
-    query = (
-        select(items.c.service_id, items.c.imei, settled)
-        .join(chunks, chunks.c.id == items.c.chunk_id)
-        .where(UNDECIDED, chunks.c.state == ChunkState.PLANNED, items.c.imei.in_(each_of(imeis)))
-    )
-    return [(row[0], row[1], bool(row[2])) for row in connection.execute(query)]
+    rows = connection.execute(PLANNED_ITEMS, {"imeis": json.dumps(list(imeis)), "last": last})
+    return [(row[0], row[1], bool(row[2])) for row in rows]
 
 
 def of_account(account: str) -> ColumnElement[bool]:

@@ -32,6 +32,20 @@ EXPLAIN = (
     .values(message=bindparam("words"))
 )
 
+#: Made once, too: it follows each decision about an item in doubt.
+ANSWER_IF_SETTLED = (
+    update(chunks)
+    .where(
+        chunks.c.id == bindparam("this_chunk"),
+        chunks.c.state == ChunkState.IN_DOUBT,
+        ~exists().where(items.c.chunk_id == bindparam("this_chunk"), items.c.outcome == Outcome.IN_DOUBT),
+    )
+    .values(
+        state=ChunkState.ANSWERED,
+        size=select(func.count()).where(items.c.chunk_id == bindparam("this_chunk")).scalar_subquery(),
+    )
+)
+
 
 def repeat(connection: Connection, chunk: Chunk, item_ids: Sequence[int], message: str) -> int:
     """in_doubt items that were certainly not placed → a planned chunk, whose intent this transaction must record.
@@ -95,15 +109,7 @@ def _mark_repeat(connection: Connection, piece: int, chunk: Chunk, state: ChunkS
 
 def answer_if_settled(connection: Connection, chunk: Chunk) -> None:
     """in_doubt → answered for a chunk of which no item is in doubt any more."""
-    doubtful = exists().where(items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
-    connection.execute(
-        update(chunks)
-        .where(chunks.c.id == chunk.chunk_id, chunks.c.state == ChunkState.IN_DOUBT, ~doubtful)
-        .values(
-            state=ChunkState.ANSWERED,
-            size=select(func.count()).where(items.c.chunk_id == chunk.chunk_id).scalar_subquery(),
-        )
-    )
+    connection.execute(ANSWER_IF_SETTLED, {"this_chunk": chunk.chunk_id})
 
 
 def first_list(connection: Connection, attempt_id: int, seen: str) -> str:

@@ -7,9 +7,10 @@ processes, neither lose nor repeat one. This module decides nothing about delive
 import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, and_, case, exists, func, insert, literal, select
+from sqlalchemy import ColumnElement, Select, Text, and_, case, exists, func, insert, literal, select
 
 from amounts import plain_money
 from database import Transaction, utc_now
@@ -123,15 +124,21 @@ def announce(connection: Transaction, *batch_ids: int) -> None:
 
 def orders_completed(connection: Transaction, order_rows: Iterable[int]) -> None:
     """Write an event for each of these orders, whose results came in this transaction, where a webhook wants them."""
-    kind = EventKind.ORDER_COMPLETED
-    if not connection.execute(select(exists().where(is_asked_for(literal(kind, Text))))).scalar():
+    if not connection.execute(_orders_are_asked_for()).scalar():
         return
     columns = (orders.c[name].label("price" if name == "credits" else name) for name in TOLD)
     query = select(*columns).where(orders.c.id.in_(each_of(order_rows, "INTEGER"))).order_by(orders.c.id)
     rows = [row._asdict() for row in connection.execute(query)]
     rows = [row | {"price": None if row["price"] is None else plain_money(row["price"])} for row in rows]
     if rows:
-        connection.execute(insert(outbox_events), [_event(kind, row, row["batch_id"]) for row in rows])
+        events = [_event(EventKind.ORDER_COMPLETED, row, row["batch_id"]) for row in rows]
+        connection.execute(insert(outbox_events), events)
+
+
+@cache
+def _orders_are_asked_for() -> Select[Any]:
+    """Return the SELECT of whether a webhook gets an event for each order."""
+    return select(exists().where(is_asked_for(literal(EventKind.ORDER_COMPLETED, Text))))
 
 
 def _kind(row: Any) -> str:
