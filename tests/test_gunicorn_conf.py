@@ -107,10 +107,12 @@ def test_a_wrong_variable_stops_the_start_with_one_sentence(data_dir: Path, name
 @pytest.mark.parametrize(
     "address", ["postgresql://hammer@127.0.0.1:1/hammer", "postgresql://hammer@127.0.0.1:x/hammer"]
 )
-def test_a_database_that_cannot_be_used_ends_the_server_with_one_sentence(data_dir: Path, address: str) -> None:
+def test_a_database_that_cannot_be_used_ends_the_server_with_one_sentence(
+    data_dir: Path, port: int, address: str
+) -> None:
     """It does not try again and again: what supervises it does, and says so."""
     log = data_dir / "server.log"
-    assert ForkedGunicorn(environ_of(data_dir, DATABASE_URL=address), log).wait(PATIENCE) != 0
+    assert ForkedGunicorn(environ_of(data_dir, PORT=str(port), DATABASE_URL=address), log).wait(PATIENCE) != 0
     assert "HAMMER-API cannot start. " in log.read_text()
     assert log.read_text().count("Booting worker") <= 2
 
