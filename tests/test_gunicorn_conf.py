@@ -6,8 +6,6 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -168,17 +166,10 @@ def test_the_password_never_travels_in_plain_http(conf: ModuleType, settings: Se
 
 
 def test_a_server_told_to_listen_everywhere_with_credentials_does_not_start(data_dir: Path, port: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "web_app:app", "--bind", f"0.0.0.0:{port}"],
-        cwd=ROOT,
-        env=environ_of(data_dir, GSM_FUSION_API_KEY="k", GSM_FUSION_USERNAME="u"),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert done.returncode != 0
-    assert "It would listen on 0.0.0.0 in plain http with real credentials" in done.stderr
+    log = data_dir / "server.log"
+    environ = environ_of(data_dir, GSM_FUSION_API_KEY="k", GSM_FUSION_USERNAME="u")
+    assert ForkedGunicorn(environ, log, options=("--bind", f"0.0.0.0:{port}")).wait(PATIENCE) != 0
+    assert "It would listen on 0.0.0.0 in plain http with real credentials" in log.read_text()
     assert is_closed(port)
 
 

@@ -1,17 +1,12 @@
 """The lock of a data directory is held by one process, and freed when that process dies."""
 
-import subprocess
-import sys
+import os
+import signal
 from pathlib import Path
+
+from planted_kills import context, start_fork_server
 
 from submission.runner_lock import RunnerLock, runner_alive
-
-HOLD = """
-import sys
-from pathlib import Path
-from submission.runner_lock import RunnerLock
-print(RunnerLock(Path(sys.argv[1])).acquire(), flush=True)
-"""
 
 
 def test_one_holder_at_a_time_and_asking_does_not_take_the_lock(tmp_path: Path) -> None:
@@ -28,8 +23,16 @@ def test_one_holder_at_a_time_and_asking_does_not_take_the_lock(tmp_path: Path) 
 
 
 def test_the_lock_is_free_after_its_holder_has_died(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-    hold = f"{HOLD}import os, signal; lock = RunnerLock(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
-    died = subprocess.run([sys.executable, "-c", hold, str(tmp_path)], cwd=root, capture_output=True, text=True)
-    assert (died.stdout, died.returncode) == ("True\n", -9)
+    start_fork_server()
+    holder = context.Process(target=hold_and_die, args=(tmp_path,), daemon=True)
+    holder.start()
+    holder.join(60)
+    assert ((tmp_path / "acquired").read_text(), holder.exitcode) == ("True", -signal.SIGKILL)
     assert not runner_alive(tmp_path)
+
+
+def hold_and_die(folder: Path) -> None:
+    """Take the lock of a folder, write whether it was taken, and die with it."""
+    lock = RunnerLock(folder)
+    (folder / "acquired").write_text(str(lock.acquire()))
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -48,12 +48,18 @@ def port_fixture() -> int:
 class ForkedGunicorn:
     """gunicorn in a process of the fork server, with the methods of one of subprocess.
 
-    before: a function of a module that is called in the process first.
+    before: a function of a module that is called in the process first. options: of the command line.
     """
 
-    def __init__(self, environ: dict[str, str], log: Path, before: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        environ: dict[str, str],
+        log: Path,
+        before: Callable[[], None] | None = None,
+        options: tuple[str, ...] = (),
+    ) -> None:
         start_fork_server()
-        self._process = context.Process(target=_serve, args=(environ, log, before), daemon=True)
+        self._process = context.Process(target=_serve, args=(environ, log, before, options), daemon=True)
         self._process.start()
         self.pid = int(self._process.pid or 0)
         self.terminate, self.kill = self._process.terminate, self._process.kill
@@ -70,7 +76,7 @@ class ForkedGunicorn:
         return code
 
 
-def _serve(environ: dict[str, str], log: Path, before: Callable[[], None] | None) -> None:
+def _serve(environ: dict[str, str], log: Path, before: Callable[[], None] | None, options: tuple[str, ...]) -> None:
     os.setsid()
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for number in (1, 2):
@@ -80,7 +86,7 @@ def _serve(environ: dict[str, str], log: Path, before: Callable[[], None] | None
     os.environ.update(environ)
     if before:
         before()
-    sys.argv = ["gunicorn", "web_app:app"]
+    sys.argv = ["gunicorn", "web_app:app", *options]
     runpy.run_module("gunicorn", run_name="__main__", alter_sys=True)
 
 
