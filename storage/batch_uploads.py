@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, insert, or_, select, update
 
 from database import IMEIDatabase, utc_now
 from orders import BatchNames
@@ -38,6 +38,8 @@ OF_BATCH = exists().where(
         and_(batches.c.confirm_token > uploads.c.token + "/", batches.c.confirm_token < uploads.c.token + "0"),
     )
 )
+OF_TOKEN = select(uploads).where(uploads.c.token == bindparam("token"))
+BATCH_OF_TOKEN = select(batches.c.id).where(batches.c.confirm_token == bindparam("token"))
 #: Intakes that are kept beside one upload, the newest ones.
 MOST_INTAKES = 5
 
@@ -106,7 +108,7 @@ def forget_batch_files(database: IMEIDatabase, folder: Path, retention: timedelt
 def find_upload(database: IMEIDatabase, folder: Path, token: str) -> Upload | None:
     """Return the upload with this token, or None when it is unknown or its file is gone."""
     with database.read() as connection:
-        row = connection.execute(select(uploads).where(uploads.c.token == token)).first()
+        row = connection.execute(OF_TOKEN, {"token": token}).first()
     if row is None:
         return None
     if not (folder / row.path).is_file():
@@ -212,7 +214,7 @@ def batches_beside(database: IMEIDatabase, batch_id: int) -> list[int]:
 def batch_of_token(database: IMEIDatabase, token: str) -> int | None:
     """Return the batch that was made with a confirm token."""
     with database.read() as connection:
-        return connection.execute(select(batches.c.id).where(batches.c.confirm_token == token)).scalar()
+        return connection.execute(BATCH_OF_TOKEN, {"token": token}).scalar()
 
 
 def _intake_path(upload: Upload, reading: str) -> Path:
@@ -235,7 +237,8 @@ def _make_room(database: IMEIDatabase, folder: Path, which: ColumnElement[bool],
             kept += sizes[name]
             if kept > room:
                 dropped.append((token, folder / name))
-        connection.execute(delete(uploads).where(uploads.c.token.in_([token for token, _ in dropped])))
+        if dropped:
+            connection.execute(delete(uploads).where(uploads.c.token.in_([token for token, _ in dropped])))
     for _, path in dropped:
         _delete(path)
 
@@ -266,7 +269,8 @@ def _delete_old(database: IMEIDatabase, folder: Path, which: ColumnElement[bool]
     with database.write() as connection:
         old = select(uploads.c.path).where(which, uploads.c.created_at < before)
         paths = connection.execute(old).scalars().all()
-        connection.execute(delete(uploads).where(which, uploads.c.created_at < before))
+        if paths:
+            connection.execute(delete(uploads).where(which, uploads.c.created_at < before))
     for name in paths:
         _delete(folder / name)
     _delete_unknown(database, folder)
