@@ -6,7 +6,6 @@ import re
 import pytest
 from live_site import SERVICE, Site, Visitor, made_up_imeis
 from playwright.sync_api import Download, Page, expect
-from waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -21,8 +20,7 @@ def batch_fixture(site: Site) -> str:
     """The page of a finished batch of 60, every order with a result."""
     live = site.order(made_up_imeis(860_000, 60), "selected rows.csv")
     site.finish(live)
-    site.fetch_results()
-    wait_until(lambda: bool(site.progress(live)["is_settled"]), "every result is there")
+    site.settle(live)
     return live
 
 
@@ -110,8 +108,7 @@ def test_a_selection_stays_while_results_come(visitor: Visitor, site: Site) -> N
     site.finish(live)
     page = visitor.open(live)
     page.locator("[name=row]").first.check()
-    site.fetch_results()
-    wait_until(lambda: bool(site.progress(live)["is_settled"]), "every result is there")
+    site.settle(live)
     expect(page.locator("[data-verdict=pending] [data-count]")).to_have_text("0")
     assert selected(page) == 1
     page.get_by_role("button", name="Clear").click()

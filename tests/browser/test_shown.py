@@ -9,7 +9,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from live_site import QUICK, SERVICE, Site, Visitor, csv_of, made_up_imeis
 from playwright.sync_api import Page, expect
-from waiting import wait_until
 
 from imei import luhn_check_digit
 
@@ -184,8 +183,7 @@ def test_a_verdict_tile_filters_the_results_of_a_batch(visitor: Visitor, site: S
     site.provider(latency=0.0)
     live = site.order(made_up_imeis(830_000 if scripted else 831_000, 90), "tiles.csv")
     site.finish(live)
-    site.fetch_results()
-    wait_until(lambda: bool(site.progress(live)["is_settled"]), "every result is there")
+    site.settle(live)
     page = visitor.open(live, java_script_enabled=scripted)
     verdicts = page.locator(".orders tbody [data-part=verdict]")
     expect(verdicts.first).to_have_text("Fail")

@@ -49,6 +49,11 @@ def made_up_imeis(first: int, count: int) -> list[str]:
     return [body + luhn_check_digit(body) for body in bodies]
 
 
+def id_of(live: str) -> int:
+    """Return the id of the batch of a live page."""
+    return int(live.rpartition("/")[2])
+
+
 def csv_of(imeis: Sequence[str]) -> bytes:
     return "\r\n".join(["IMEI", *imeis]).encode()
 
@@ -62,6 +67,7 @@ class Site:
         self.url = f"http://127.0.0.1:{self.port}"
         self.session = requests.Session()
         self.session.trust_env = False
+        self._token = ""  #: that forms of the session carry
         self.process = self.start()
 
     def start(self) -> ForkedGunicorn:
@@ -117,7 +123,7 @@ class Site:
 
     def post(self, path: str, form: dict[str, str], files: dict[str, tuple[str, bytes]] | None = None) -> str:
         """Send a form with its token; return the path of the page that follows."""
-        return self._posted(path, form, files).url.removeprefix(self.url)
+        return self._path(self._posted(path, form, files))
 
     def share(self, live: str) -> str:
         """Create a link to the report of a batch, with all that it can show; return its path."""
@@ -129,31 +135,47 @@ class Site:
     def _posted(
         self, path: str, form: dict[str, str], files: dict[str, tuple[str, bytes]] | None = None
     ) -> requests.Response:
-        page = self.session.get(f"{self.url}/batch", timeout=PATIENCE).text
-        found = re.search(r'name="csrf-token" content="([^"]+)"', page)
-        assert found
-        answer = self.session.post(
-            self.url + path, data={"csrf_token": found[1], **form}, files=files, timeout=PATIENCE
-        )
+        if not self._token:
+            found = re.search(r'name="csrf-token" content="([^"]+)"', self._page("/batch"))
+            assert found
+            self._token = found[1]
+        form = {"csrf_token": self._token, **form}
+        answer = self.session.post(self.url + path, data=form, files=files, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         return answer
 
+    def _page(self, path: str) -> str:
+        return self.session.get(self.url + path, timeout=PATIENCE).text
+
+    def _path(self, answer: requests.Response) -> str:
+        return answer.url.removeprefix(self.url)
+
     def upload(self, imeis: Sequence[str], name: str = "stock.csv", service: str = SERVICE) -> str:
         """Upload a file of these IMEIs; return the path of the preview."""
-        return self.post("/batch", {"service_id": service}, {"file": (name, csv_of(imeis))})
+        return self._path(self._uploaded(imeis, name, service))
+
+    def _uploaded(self, imeis: Sequence[str], name: str, service: str) -> requests.Response:
+        return self._posted("/batch", {"service_id": service}, {"file": (name, csv_of(imeis))})
 
     def order(self, imeis: Sequence[str], name: str = "stock.csv", service: str = SERVICE) -> str:
         """Upload and confirm; return the path of the live page."""
-        preview = self.upload(imeis, name, service)
-        page = self.session.get(self.url + preview, timeout=PATIENCE).text
-        return self.post(preview, {**confirm_fields(page), "typed": str(len(imeis))})
+        preview = self._uploaded(imeis, name, service)
+        return self.post(self._path(preview), {**confirm_fields(preview.text), "typed": str(len(imeis))})
 
     def progress(self, live: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.session.get(f"{self.url}{live}/progress.json", timeout=PATIENCE).json()
         return answer
 
     def finish(self, live: str, patience: float = PATIENCE) -> None:
-        wait_until(lambda: self.progress(live)["state"] == "finished", f"{live} is finished", patience)
+        """Wait until nothing of a batch is planned or on the wire."""
+        state = f"SELECT state FROM batches WHERE id = {id_of(live)}"
+        wait_until(lambda: self.one(state) == "finished", f"{live} is finished", patience)
+
+    def settle(self, live: str) -> None:
+        """Give every order its result, and wait for those of a finished batch."""
+        self.fetch_results()
+        pending = f"SELECT 1 FROM orders WHERE batch_id = {id_of(live)} AND status = 'Pending' LIMIT 1"
+        wait_until(lambda: not self.one(pending) and self.progress(live)["is_settled"], "every result is there")
 
     def _provider_port(self) -> int:
         return int(json.loads((self.data_dir / "demo" / "simulator.json").read_text())["port"])
