@@ -1,6 +1,7 @@
 """The main job as people do it: by clicking, dropping, pasting and typing, in a real browser on the real server."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,18 @@ from playwright.sync_api import Page, expect
 from waiting import wait_until
 
 pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module", name="site")
+def site_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site that fetches results when it is asked to: the long batches below would be asked for all along.
+
+    Tests that ask for results come before these batches, because all that is pending is asked for.
+    """
+    running = Site(tmp_path_factory.mktemp("site"), AUTO_SYNC_INTERVAL="0")
+    yield running
+    running.kill()
+
 
 LIVE = re.compile(r"/batches/\d+$")
 
@@ -80,6 +93,82 @@ def test_results_appear_on_an_open_page_by_themselves(visitor: Visitor, site: Si
     wait_until(shown, "the results on the open page")
     expect(page.locator("[data-field=stage]")).to_have_text("Complete")
     expect(page.locator("[data-verdict=pending] [data-count]")).to_have_text("0")
+
+
+WATCH = """() => {
+    window.shift = 0;
+    window.said = [];
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => { window.shift += entry.value; }))
+        .observe({ type: "layout-shift" });
+    new MutationObserver(() => window.said.push(document.querySelector("[data-announce]").textContent))
+        .observe(document.querySelector("[data-announce]"), { childList: true });
+    window.events = [];
+    const source = new EventSource(document.querySelector("[data-live]").dataset.events);
+    source.addEventListener("progress", () => window.events.push(performance.now()));
+    source.addEventListener("end", () => source.close());
+}"""
+
+
+def test_a_live_page_without_orders_says_so_in_whole_words(visitor: Visitor, site: Site) -> None:
+    site.provider(latency=3.0)
+    path = site.order(made_up_imeis(720_000, 1))
+    words = visitor.open(path).get_by_text("No orders yet.")
+    expect(words).to_be_visible()
+    assert words.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
+    site.finish(path)
+
+
+def test_a_live_page_is_calm(visitor: Visitor, site: Site) -> None:
+    """Nothing moves while numbers change, two updates a second at most, and a screen reader hears each tenth once."""
+    site.provider(latency=2.0)
+    page = visitor.open(site.order(made_up_imeis(510_000, 1_500)), viewport={"width": 1280, "height": 1600})
+    wait_for_more(page, 0)
+    page.evaluate(WATCH)
+    expect_state(page, "finished")
+    site.fetch_results()
+    complete = "() => window.said.at(-1)?.startsWith('Complete: 1,500 results')"
+    page.wait_for_function(complete, polling=BETWEEN_LOOKS)
+    said = page.evaluate("window.said")
+    assert 1 <= len(said) <= 22
+    assert len(said) == len(set(said))
+    times = page.evaluate("window.events")
+    assert len(times) >= 2
+    assert len(times) <= 2 * (times[-1] - times[0]) / 1000 + 2
+    assert page.evaluate("window.shift") < 0.1
+
+
+def test_a_notification_comes_only_to_those_who_asked(visitor: Visitor, site: Site) -> None:
+    """The browser is asked for leave by the button alone, and complete results are told once."""
+    site.provider(latency=7.0)  # the pause comes before the answers also where much else runs
+    window = visitor.window(permissions=["notifications"])
+    window.add_init_script("""
+        window.told = [];
+        window.asked = 0;
+        const Real = Notification;
+        window.Notification = class extends Real {
+            constructor(title, more) { super(title, more); window.told.push([title, more.body]); }
+            static requestPermission() { window.asked += 1; return Real.requestPermission(); }
+        };""")
+    asking, silent = window.new_page(), window.new_page()
+    live = site.order(made_up_imeis(550_000, 600), "told.csv")
+    site.post(f"{live}/pause", {})
+    for page in (asking, silent):
+        page.goto(live)
+        expect_state(page, "paused")
+    assert asking.evaluate("window.asked") == 0
+    asking.get_by_role("button", name="Tell me when results are complete").click()
+    expect(asking.get_by_role("button", name="You will be notified")).to_be_visible()
+    site.post(f"{live}/resume", {})
+    for page in (asking, silent):
+        expect_state(page, "finished")
+    assert asking.evaluate("window.told") == []
+    site.fetch_results()
+    for page in (asking, silent):
+        expect(page.locator("[data-live]")).to_have_attribute("data-stage", "complete")
+    [[title, body]] = asking.evaluate("window.told")
+    assert title == "told.csv: results are complete"
+    assert sum(int(count.replace(",", "")) for count in re.findall(r"\d[\d,]*", body)) == 600
+    assert silent.evaluate("[window.asked, window.told]") == [0, []]
 
 
 def test_a_file_of_20_000_goes_from_the_file_button_to_the_history(visitor: Visitor, site: Site) -> None:
@@ -253,48 +342,6 @@ def test_many_imeis_are_looked_up_by_pasting_them(visitor: Visitor, site: Site) 
     assert len(download.value.path().read_text().split()) - 2 == 5_800
 
 
-WATCH = """() => {
-    window.shift = 0;
-    window.said = [];
-    new PerformanceObserver((list) => list.getEntries().forEach((entry) => { window.shift += entry.value; }))
-        .observe({ type: "layout-shift" });
-    new MutationObserver(() => window.said.push(document.querySelector("[data-announce]").textContent))
-        .observe(document.querySelector("[data-announce]"), { childList: true });
-    window.events = [];
-    const source = new EventSource(document.querySelector("[data-live]").dataset.events);
-    source.addEventListener("progress", () => window.events.push(performance.now()));
-    source.addEventListener("end", () => source.close());
-}"""
-
-
-def test_a_live_page_without_orders_says_so_in_whole_words(visitor: Visitor, site: Site) -> None:
-    site.provider(latency=3.0)
-    path = site.order(made_up_imeis(720_000, 1))
-    words = visitor.open(path).get_by_text("No orders yet.")
-    expect(words).to_be_visible()
-    assert words.evaluate("cell => cell.scrollWidth <= cell.clientWidth")
-    site.finish(path)
-
-
-def test_a_live_page_is_calm(visitor: Visitor, site: Site) -> None:
-    """Nothing moves while numbers change, two updates a second at most, and a screen reader hears each tenth once."""
-    site.provider(latency=2.0)
-    page = visitor.open(site.order(made_up_imeis(510_000, 1_500)), viewport={"width": 1280, "height": 1600})
-    wait_for_more(page, 0)
-    page.evaluate(WATCH)
-    expect_state(page, "finished")
-    site.complete()
-    complete = "() => window.said.at(-1)?.startsWith('Complete: 1,500 results')"
-    page.wait_for_function(complete, polling=BETWEEN_LOOKS)
-    said = page.evaluate("window.said")
-    assert 1 <= len(said) <= 22
-    assert len(said) == len(set(said))
-    times = page.evaluate("window.events")
-    assert len(times) >= 2
-    assert len(times) <= 2 * (times[-1] - times[0]) / 1000 + 2
-    assert page.evaluate("window.shift") < 0.1
-
-
 @pytest.mark.parametrize("how", ["asleep", "offline"])
 def test_a_live_page_finds_back_after_sleep_and_without_network(visitor: Visitor, site: Site, how: str) -> None:
     """What happened meanwhile is shown, by the same document, without anybody reloading it."""
@@ -316,40 +363,6 @@ def test_a_live_page_finds_back_after_sleep_and_without_network(visitor: Visitor
     expect_state(page, "finished")
     expect(page.locator("[data-field=done]")).to_have_text("6,000")
     assert page.evaluate("window.sameDocument")
-
-
-def test_a_notification_comes_only_to_those_who_asked(visitor: Visitor, site: Site) -> None:
-    """The browser is asked for leave by the button alone, and complete results are told once."""
-    site.provider(latency=2.0)
-    window = visitor.window(permissions=["notifications"])
-    window.add_init_script("""
-        window.told = [];
-        window.asked = 0;
-        const Real = Notification;
-        window.Notification = class extends Real {
-            constructor(title, more) { super(title, more); window.told.push([title, more.body]); }
-            static requestPermission() { window.asked += 1; return Real.requestPermission(); }
-        };""")
-    asking, silent = window.new_page(), window.new_page()
-    live = site.order(made_up_imeis(550_000, 600), "told.csv")
-    site.post(f"{live}/pause", {})
-    for page in (asking, silent):
-        page.goto(live)
-        expect_state(page, "paused")
-    assert asking.evaluate("window.asked") == 0
-    asking.get_by_role("button", name="Tell me when results are complete").click()
-    expect(asking.get_by_role("button", name="You will be notified")).to_be_visible()
-    site.post(f"{live}/resume", {})
-    for page in (asking, silent):
-        expect_state(page, "finished")
-    assert asking.evaluate("window.told") == []
-    site.complete()
-    for page in (asking, silent):
-        expect(page.locator("[data-live]")).to_have_attribute("data-stage", "complete")
-    [[title, body]] = asking.evaluate("window.told")
-    assert title == "told.csv: results are complete"
-    assert sum(int(count.replace(",", "")) for count in re.findall(r"\d[\d,]*", body)) == 600
-    assert silent.evaluate("[window.asked, window.told]") == [0, []]
 
 
 def test_what_is_known_of_an_imei_is_shown_while_it_is_typed(visitor: Visitor, site: Site) -> None:

@@ -61,8 +61,10 @@ def csv_of(imeis: Sequence[str]) -> bytes:
 class Site:
     """gunicorn in the demo, and an HTTP session for steps that need no browser."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, **variables: str) -> None:
+        """variables: of its environment, beside the usual ones."""
         self.data_dir = data_dir
+        self._variables = {"WEBHOOK_ALLOW": "127.0.0.1", **SHORT_WAITS, **variables}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.session = requests.Session()
@@ -72,7 +74,7 @@ class Site:
 
     def start(self) -> ForkedGunicorn:
         """Serve on the same port and data as before, with a quick provider."""
-        environ = environ_of(self.data_dir, PORT=str(self.port), WEBHOOK_ALLOW="127.0.0.1", **SHORT_WAITS)
+        environ = environ_of(self.data_dir, PORT=str(self.port), **self._variables)
         self.process = ForkedGunicorn(environ, self.data_dir / "server.log", short_waits)
         wait_until(self.is_well, "the server answers and has a runner")
         self.provider(**QUICK)
