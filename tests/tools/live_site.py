@@ -246,18 +246,22 @@ def launch(playwright: Playwright, *switches: str) -> Browser:
 
 
 class Chromium:
-    """The browser of a module, started by the first test that uses it, with these switches beside the usual ones."""
+    """The browsers of a module, each started by the first test that uses it, with these switches beside the usual."""
 
     def __init__(self, *switches: str) -> None:
         self._switches = switches
         self._ends = contextlib.ExitStack()
-        self._browser: Browser | None = None
+        self._playwright: Playwright | None = None
+        self._browsers: dict[tuple[str, ...], Browser] = {}
 
-    def browser(self) -> Browser:
-        if self._browser is None:
-            self._browser = launch(self._ends.enter_context(sync_playwright()), *self._switches)
-            self._ends.callback(self._browser.close)
-        return self._browser
+    def browser(self, *more: str) -> Browser:
+        """Return the browser that has these switches, too."""
+        if self._playwright is None:
+            self._playwright = self._ends.enter_context(sync_playwright())
+        if more not in self._browsers:
+            self._browsers[more] = launch(self._playwright, *self._switches, *more)
+            self._ends.callback(self._browsers[more].close)
+        return self._browsers[more]
 
     def close(self) -> None:
         self._ends.close()
