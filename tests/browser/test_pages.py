@@ -209,7 +209,7 @@ def test_axe_finds_nothing_on_any_page_and_none_scrolls_sideways_on_a_phone(walk
 
 
 #: Adds to a page: a field without a label, words of too little contrast in either scheme, a button whose name a small
-#: window hides, an item without a list, and what is wider than a phone.
+#: window hides, an item without a list, an id that another element has, and what is wider than a phone.
 PLANT = """() => {
     const looks = new CSSStyleSheet();
     looks.replaceSync(`.planted-pale { color: #ddd; } .planted-dim { color: #333; }
@@ -218,12 +218,12 @@ PLANT = """() => {
     document.adoptedStyleSheets.push(looks);
     document.querySelector("main").insertAdjacentHTML("beforeend", `<input>
         <p class="planted-pale">Pale</p><p class="planted-dim">Dim</p>
-        <p class="planted-wide">Wide</p>
+        <p id="planted">One</p><p id="planted" class="planted-wide">Two</p>
         <button><span class="planted-name">Send</span></button>
         <div><li>Alone</li></div>`);
 }"""
 PLANTED = {("desk", "label"), ("desk", "color-contrast"), ("dark", "color-contrast"), ("phone", "button-name"),
-           ("desk", "listitem")}  # fmt: skip
+           ("desk", "listitem"), ("phone", "repeated-id")}  # fmt: skip
 
 
 def test_the_walk_with_axe_finds_faults_on_a_page_like_those_before(walker: Visitor) -> None:

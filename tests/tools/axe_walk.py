@@ -1,6 +1,6 @@
-"""What axe finds on one page after the other. The contrast of text that looks the same everywhere is measured once.
+"""What axe finds on one page after the other, and ids that are repeated.
 
-Contrast is what axe takes longest for: three quarters of its time on a page.
+The contrast of text that looks the same everywhere is measured once: contrast is what axe takes longest for: three quarters of its time on a page.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,11 @@ ONLY = {"resultTypes": ["violations"], "preload": False}
 NAMES = {"runOnly": {"type": "tag", "values": ["cat.name-role-value"]}, **ONLY}
 EVERY_RULE: dict[str, Any] = ONLY
 CONTRAST = {"runOnly": ["color-contrast"], **ONLY}
+#: The ids that more than one element has: axe no longer looks for them.
+REPEATED_IDS = """() => {
+    const ids = [...document.querySelectorAll("[id]")].map((one) => one.id);
+    return [...new Set(ids.filter((id, place) => ids.indexOf(id) < place))];
+}"""
 #: Of the rows that differ in words and numbers only, leave the first: axe would take seconds for a hundred of them.
 LEAVE_ONE_OF_A_KIND = """() => {
     for (const list of document.querySelectorAll("tbody, ul, ol")) {
@@ -79,6 +84,7 @@ class AxeWalk:
 
     def violations(self, page: Page) -> Iterator[str]:
         """Yield what axe finds on a page that is as wide as a phone; the next page is loaded so again."""
+        yield from (f"phone: repeated-id: {repeated}" for repeated in page.evaluate(REPEATED_IDS))
         page.evaluate(LEAVE_ONE_OF_A_KIND)
         yield from _described("phone", page.evaluate(RUN, NAMES))
         page.set_viewport_size(DESK)
