@@ -1,6 +1,7 @@
 """What axe finds on one page after the other, and ids that are repeated.
 
-The contrast of text that looks the same everywhere is measured once: contrast is what axe takes longest for: three quarters of its time on a page.
+The contrast of text that looks the same everywhere is measured once. Contrast is what axe takes longest for: three
+quarters of its time on a page.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ REPEATED_IDS = """() => {
 }"""
 #: Of the rows that differ in words and numbers only, leave the first: axe would take seconds for a hundred of them.
 LEAVE_ONE_OF_A_KIND = """() => {
-    for (const list of document.querySelectorAll("tbody, ul, ol")) {
+    for (const list of document.querySelectorAll("tbody, ul, ol, select, optgroup, datalist")) {
         const kinds = new Set();
         for (const row of [...list.children]) {
             const bare = row.outerHTML.replace(/>[^<]+</g, "><").replace(/\\d+/g, "1");
