@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import pytest
+import requests
 from axe_playwright_python.base import AXE_SCRIPT
 from axe_walk import PHONE, AxeWalk
 from kinds_of_addresses import Kinds
@@ -52,6 +53,13 @@ class Filled:
 
     site: Site
     paths: tuple[str, ...]
+    fetched: dict[str, requests.Response] = field(default_factory=dict)  #: by path
+
+    def fetch(self, path: str) -> requests.Response:
+        """Fetch one of these pages once for the walks that need no browser for that."""
+        if path not in self.fetched:
+            self.fetched[path] = self.site.session.get(self.site.url + path, timeout=30)
+        return self.fetched[path]
 
 
 def building(site: Site, token: str, **more: object) -> None:
@@ -243,14 +251,14 @@ def test_the_walk_with_axe_finds_faults_on_a_page_like_those_before(walker: Visi
 REFRESH = re.compile('<meta http-equiv="refresh"[^>]*>')
 
 
-def lay_out(page: Page, path: str) -> None:
-    """Show what is at a path in place of the page before: without scripts that takes half the time of opening it."""
-    if page.url == "about:blank":
-        page.goto("/")
-    page.set_content(REFRESH.sub("", page.request.get(path).text()))
-
-
 def test_no_page_scrolls_sideways_on_a_phone_without_a_script(walker: Visitor, filled: Filled) -> None:
+    def lay_out(page: Page, path: str) -> None:
+        """Show what is at a path in place of the page before: that takes half the time of opening it."""
+        if page.url == "about:blank":
+            page.goto("/")
+        text = filled.fetch(path).text if path in filled.paths else page.request.get(path).text()
+        page.set_content(REFRESH.sub("", text))
+
     pages = each_page(walker, filled, lay_out, viewport=PHONE, java_script_enabled=False)
     assert [f"{path} {found}" for path, page in pages for found in too_wide(page)] == []
 
@@ -260,6 +268,11 @@ FETCHED = ("href", "src", "data-url", "data-events", "data-progress", "data-load
            "data-sync")  # fmt: skip
 
 
+#: The tags of a page, and those that have one of these attributes or begin a form: the rest need not be parsed.
+TAG = re.compile(r"""<[a-z](?:"[^"]*"|[^>"])*>""")
+LEADS = re.compile("<form|" + "|".join(f" {name}=" for name in FETCHED))
+
+
 class Targets(HTMLParser):
     """Where a page leads: what can be fetched, and what forms post to."""
 
@@ -267,6 +280,13 @@ class Targets(HTMLParser):
         super().__init__()
         self.gets: list[str] = []
         self.posts: list[str] = []
+
+    def read(self, page: str) -> None:
+        """Add where a page leads."""
+        self.feed("".join(filter(LEADS.search, TAG.findall(page))))
+
+    def set_cdata_mode(self, *_: Any, **__: Any) -> None:
+        """Read on after the tag of a script: its text and end are left out."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
@@ -282,7 +302,7 @@ class Targets(HTMLParser):
 class Crawl:
     """A walk over every page of the site that any page leads to."""
 
-    site: Site
+    filled: Filled
     status: dict[str, int] = field(default_factory=dict)  #: by path, of what was fetched
     posts: set[str] = field(default_factory=set)  #: paths that forms post to
     kinds: Kinds = field(default_factory=Kinds)  #: of the paths that a page has linked
@@ -296,26 +316,31 @@ class Crawl:
 
     def visit(self, path: str) -> list[str]:
         """Fetch a path and say where it leads; of a stream, only its beginning is read."""
-        with self.site.session.get(self.site.url + path, timeout=30, stream=True) as answer:
+        with self._answer(path) as answer:
             self.status[path] = answer.status_code
             if not answer.headers["Content-Type"].startswith("text/html"):
                 return []
             targets = Targets()
-            targets.feed(answer.text)
+            targets.read(answer.text)
         self.posts.update(filter(None, (self.local(path, target) for target in targets.posts)))
         return [found for found in (self.local(path, target) for target in targets.gets) if found]
 
+    def _answer(self, path: str) -> requests.Response:
+        if path in self.filled.paths:
+            return self.filled.fetch(path)
+        return self.filled.site.session.get(self.filled.site.url + path, timeout=30, stream=True)
+
     def local(self, page: str, target: str) -> str:
         """The path on this site that a target on a page names; "" where it leads elsewhere."""
-        url = urldefrag(urljoin(self.site.url + page, target)).url
+        site = self.filled.site.url
+        url = urldefrag(urljoin(site + page, target)).url
         parts = urlsplit(url)
-        own = f"{parts.scheme}://{parts.netloc}" == self.site.url
-        return url.removeprefix(self.site.url) if own else ""
+        return url.removeprefix(site) if f"{parts.scheme}://{parts.netloc}" == site else ""
 
 
 def test_every_link_leads_somewhere_and_every_form_is_heard(filled: Filled) -> None:
     """All that pages link, load or ask for answers 200; a form that is posted without its token is refused as such."""
-    crawl = Crawl(filled.site)
+    crawl = Crawl(filled)
     crawl.walk(tuple(path for path in filled.paths if path != "/no-such-page"))
     assert len(crawl.status) > 80
     assert {path: status for path, status in crawl.status.items() if status != 200} == {}

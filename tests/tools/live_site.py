@@ -69,6 +69,7 @@ class Site:
         self.url = f"http://127.0.0.1:{self.port}"
         self.session = requests.Session()
         self.session.trust_env = False
+        self.session.headers["Accept-Encoding"] = "identity"  # the browser asks for compressed pages
         self._token = ""  #: that forms of the session carry
         self.process = self.start()
 
