@@ -54,14 +54,14 @@ class ProviderState:
     call: str = ""  #: what it was made for
 
 
-def provider_state(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> ProviderState:
-    """Return what the newest call of an account, of any process, says about the provider."""
+def provider_state(database: IMEIDatabase) -> ProviderState:
+    """Return what the newest call of the main account, of any process, says about the provider."""
     with database.read() as connection:
-        return read_state(connection, account)
+        return read_state(connection)
 
 
 def read_state(connection: Transaction, account: str = MAIN_ACCOUNT) -> ProviderState:
-    """Return what provider_state() returns, inside a transaction."""
+    """Return what the newest call of an account, of any process, says about the provider."""
     stored = read_setting(connection, setting_of(PROVIDER_STATE, account))
     return ProviderState(**json.loads(stored)) if stored else ProviderState()
 

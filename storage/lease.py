@@ -58,9 +58,10 @@ def take(connection: Connection, holder: str, place: str, account: str = MAIN_AC
     return Lease(number, moved=row is not None and row.place != place)
 
 
-def holder_of(connection: Connection, account: str = MAIN_ACCOUNT) -> Holder | None:
-    """Return who took the lease of an account last; None before the first time."""
-    row = connection.execute(select(leases.c.holder, leases.c.taken_at).where(leases.c.account == account)).first()
+def holder_of(connection: Connection) -> Holder | None:
+    """Return who took the lease of the main account last; None before the first time."""
+    query = select(leases.c.holder, leases.c.taken_at).where(leases.c.account == MAIN_ACCOUNT)
+    row = connection.execute(query).first()
     return Holder(row.holder, row.taken_at) if row else None
 
 

@@ -41,13 +41,13 @@ def wordings(connection: Connection, name: str, wanted: str) -> list[str]:
     return [word for word in words if word and means(word)] or [wanted]
 
 
-def suggestions(connection: Connection, names: tuple[str, ...] = MEANT) -> dict[str, list[tuple[str, int]]]:
-    """Return for each of these indexed columns (value, orders) of its stored values, the commonest first.
+def suggestions(connection: Connection) -> dict[str, list[tuple[str, int]]]:
+    """Return for each column of MEANT (value, orders) of its stored values, the most frequent first.
 
-    Orders are counted to COUNTED. One statement: five would take longer to begin than to answer.
+    Orders are counted up to COUNTED. One statement, because five would take longer to start than to answer.
     """
-    found: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
-    for name, word, count in read_prepared(connection, _counted_words(names)):
+    found: dict[str, list[tuple[str, int]]] = {name: [] for name in MEANT}
+    for name, word, count in read_prepared(connection, _counted_words()):
         if word:
             found[name].append((word, int(count)))
     return {name: sorted(pairs, key=lambda pair: (-pair[1], pair[0].casefold())) for name, pairs in found.items()}
@@ -77,9 +77,9 @@ def distinct_words(column: Column[Any]) -> Select[Any]:
 
 
 @cache
-def _counted_words(names: tuple[str, ...]) -> CompoundSelect[Any]:
-    """The name of each indexed column with its different values, each of them with its orders up to COUNTED."""
-    return union_all(*map(_counted_words_of, names))
+def _counted_words() -> CompoundSelect[Any]:
+    """The name of each column of MEANT with its different values, and the orders of each value up to COUNTED."""
+    return union_all(*map(_counted_words_of, MEANT))
 
 
 def _counted_words_of(name: str) -> Select[Any]:
