@@ -354,10 +354,10 @@ class IMEIDatabase:
 
 
 class Changes:
-    """Looks at the database where something was committed since the last look. For one thread.
+    """Reads the database again only after a commit. For one thread.
 
-    Where nothing happens, a look ten times a second costs next to nothing. A database on a server does not tell, so
-    there each look is one.
+    Ten looks in a second cost almost nothing while nothing is committed. A database server does not show whether
+    something was, so there each look reads.
     """
 
     def __init__(self, database: IMEIDatabase) -> None:
@@ -365,7 +365,7 @@ class Changes:
         self._seen: int | None = None
 
     def look(self, at: Callable[[], object]) -> None:
-        """Call `at`, unless nothing was committed since a call of it that did not fail began."""
+        """Call `at`, unless nothing was committed since the start of the last call that succeeded."""
         newest = self._database.engines.changes()
         if newest is None or newest != self._seen:
             self._seen = None

@@ -61,9 +61,10 @@ logger = logging.getLogger(__name__)
 
 #: Seconds in which an answer is committed and the next call is handed out, at most.
 COMMIT = 0.025
-#: While calls are on the wire, doubt is read again after this many times what it takes to read it, or these seconds.
-NOTING, LONGEST_NOTING = 20, 1.0
-#: Seconds that doubt is waited for after the last answer where only a person can settle it.
+#: While calls are on the wire, the pause before doubt is read again: this many times what reading it took, and at most
+#: these seconds.
+DOUBT_PAUSE_FACTOR, LONGEST_DOUBT_PAUSE = 20, 1.0
+#: Seconds to wait after the last answer for doubt that only a person can settle.
 PATIENCE_FOR_PERSON = 2.0
 PROGRAM_ERROR = (
     "Stopped by an error in the program; the log has the details. Answers that came are kept. Resume when it is fixed."
@@ -108,9 +109,10 @@ class ProductionSubmissionSystem:
         self._in_flight: dict[int, Chunk] = {}
         self._is_wire_known = True  #: False: nobody knows whether the last commit, with its intents, succeeded
         self._is_recovered = False  #: recover() was called for the next run
-        self._had_space = False  #: unknown at first: then the notice of a process before this one is taken back
-        self._noted_at, self._noting = -math.inf, 0.0  #: when doubt was read last, and the seconds that it took
-        self._seconds = math.inf  #: of the quickest call among the newest answers
+        self._had_space = False  #: at first, so that the notice of an earlier process is removed once there is space
+        self._doubt_read_at = -math.inf  #: when doubt was read last, by clock
+        self._doubt_took = 0.0  #: seconds that it took to read it
+        self._quickest = math.inf  #: seconds of the quickest call among the newest answers
         self.carrier: Carrier = (
             ThreadCarrier(database, client, checkpoints, self.options, clock)
             if isinstance(checkpoints, Checkpoints)
@@ -167,13 +169,13 @@ class ProductionSubmissionSystem:
         return submission_result(self.database, batch_id, time.monotonic() - started)
 
     def _run_or_follow(self, settings: Settings, stop: threading.Event, is_over: Callable[[], bool]) -> None:
-        """Run as soon as no other process leads; until then that one sends."""
-        while not (stop.is_set() or is_over() or self._led(settings, stop, is_over)):
+        """Run as soon as no other process leads; until then the leader sends."""
+        while not (stop.is_set() or is_over() or self._run_as_leader(settings, stop, is_over)):
             stop.wait(FOLLOW_INTERVAL)
 
-    def _led(self, settings: Settings, stop: threading.Event, is_over: Callable[[], bool]) -> bool:
-        """Run, and answer pages and commands, if no other process leads. Return whether this one has led."""
-        if not self.database.is_file:  # workers send
+    def _run_as_leader(self, settings: Settings, stop: threading.Event, is_over: Callable[[], bool]) -> bool:
+        """Run, and answer pages and commands, unless another process leads. Return whether this process has led."""
+        if not self.database.is_file:  # on a server, workers send
             return False
         with RunnerLock(settings.data_dir).held() as is_leader:
             if is_leader:
@@ -182,7 +184,7 @@ class ProductionSubmissionSystem:
             return is_leader
 
     def _patience(self) -> float:
-        """Return for how long doubt is waited for: shortly where only a person can settle it."""
+        """Return the seconds to wait for doubt to be settled: few where only a person can settle it."""
         patience = self.options.patience
         return min(PATIENCE_FOR_PERSON, patience) if self._settler.waits_for_person else patience
 
@@ -245,6 +247,7 @@ class ProductionSubmissionSystem:
         return self._is_wire_known and not self._in_flight
 
     def _is_worked_on(self) -> bool:
+        """Whether the provider may be working on a call, or a look alone is waited for."""
         return self._lookout.is_alone or self._settler.may_be_worked_on(self._clock())
 
     def _is_held(self) -> bool:
@@ -258,12 +261,12 @@ class ProductionSubmissionSystem:
         return self.carrier.collect(self.throttle.wait(self._clock(), self.options.poll), self._in_flight.values())
 
     def _commit(self, answers: list[Answer], may_claim: bool) -> list[Chunk]:
-        """Write what the answers mean and the intents of the next calls. Returns the chunks to call."""
+        """Write what the answers mean and the intents of the next calls. Return the chunks to call."""
         has_space = self.carrier.has_space()
         may_claim = may_claim and has_space and not any(answer.holds for answer in answers)
         try:
             with self.database.write() as connection:
-                self._recall(connection)
+                self._find_wire(connection)
                 limits = self._record(connection, answers, has_space)
                 claimed = self._claim(connection, answers, limits) if may_claim else []
         except guards.WrongStateError as error:
@@ -284,8 +287,8 @@ class ProductionSubmissionSystem:
         self.carrier.show_progress(moved, is_idle=not (self._in_flight or claimed))
         return claimed
 
-    def _recall(self, connection: Transaction) -> None:
-        """Read which calls are on the wire after a commit that may have succeeded: its intents have jobs then."""
+    def _find_wire(self, connection: Transaction) -> None:
+        """After a commit that may have succeeded, read which calls are on the wire: its intents may have jobs."""
         if not self._is_wire_known:
             self._in_flight = {chunk.chunk_id: chunk for chunk in self.carrier.recover(connection).on_the_wire}
             if self._in_flight:
@@ -360,18 +363,18 @@ class ProductionSubmissionSystem:
     def _ahead(self, answered: Sequence[Answer]) -> int:
         """Return how many calls to plan beyond those on the wire, so that no worker waits for a commit.
 
-        Calls that outlive this process can be taken back until they are begun: how quick the last ones were counts for
-        the first calls of the next batch too.
+        A carrier that lasts can take calls back until they are begun. So the speed of the last calls is kept for the
+        first calls of the next batch.
         """
         if answered or not self.carrier.lasts:
-            self._seconds = min((answer.seconds for answer in answered), default=math.inf)
+            self._quickest = min((answer.seconds for answer in answered), default=math.inf)
         workers = self.options.workers
-        return self.carrier.ahead * workers if self._seconds < QUICK_CALL else int(workers * COMMIT / self._seconds)
+        return self.carrier.ahead * workers if self._quickest < QUICK_CALL else int(workers * COMMIT / self._quickest)
 
     # Doubt and recovery
 
     def _recover(self) -> None:
-        """Take the lease; what was on the wire when a process died is recorded, in doubt, or still on the wire."""
+        """Take the lease, and record the calls of a process that died: answered, in doubt, or still on the wire."""
         self._lookout.start()
         self._account.start()
         with self.database.write() as connection:
@@ -388,11 +391,11 @@ class ProductionSubmissionSystem:
         self._in_flight = {chunk.chunk_id: chunk for chunk in recovery.on_the_wire}
 
     def _settle(self, pool: Executor, may_repeat: bool) -> list[Chunk]:
-        """Look at the provider's list when it is due, and write what it shows. Returns the call to repeat, if any."""
+        """Look at the provider's list when it is due, and write what it shows. Return the call to repeat, if any."""
         now = self._clock()
-        if now - self._noted_at >= self._until_note():
+        if now - self._doubt_read_at >= self._doubt_pause():
             self._note_doubt(now)
-            self._noted_at, self._noting = now, self._clock() - now
+            self._doubt_read_at, self._doubt_took = now, self._clock() - now
         must_look, is_idle = self._ownership.must_look, self._is_wire_free()
         look = self._lookout.turn(pool, now, is_idle, may_repeat, self._had_space, must_look)
         if look is None:
@@ -401,14 +404,15 @@ class ProductionSubmissionSystem:
         self._lookout.looked(look, self._clock())
         return repeated
 
-    def _until_note(self) -> float:
-        """Return how long after the last time doubt is read again: while calls are made, answers wait meanwhile."""
-        return max(self.options.poll, min(NOTING * self._noting, LONGEST_NOTING) if self._in_flight else 0.0)
+    def _doubt_pause(self) -> float:
+        """Return the seconds between two readings of doubt: longer while calls are made, whose answers must wait."""
+        pause = min(DOUBT_PAUSE_FACTOR * self._doubt_took, LONGEST_DOUBT_PAUSE) if self._in_flight else 0.0
+        return max(self.options.poll, pause)
 
     def _note_doubt(self, now: float) -> None:
         """Note what is in doubt, what this account may send, and whether this process still has the lease.
 
-        Where nothing is in doubt it changes only with a commit.
+        Where nothing is in doubt, only a commit can change this, so it is read only after one.
         """
         if self._settler.watches:
             self._read_doubt(now)
@@ -432,7 +436,7 @@ class ProductionSubmissionSystem:
         if not self._room.is_shared:
             return
         with suppress(DatabaseUnavailableError, lease.LeaseLostError), self.database.write() as connection:
-            self._ownership.check(connection)  # an account is stopped and let go on by the process that leads
+            self._ownership.check(connection)  # only the leader stops and resumes accounts
             self._room.write(connection, unread=self._account.failures > 0)
             self._room.set_limit(connection, self.throttle, self.options.limit)
             account_store.update_pauses(connection)
