@@ -179,7 +179,7 @@ def is_awaited(status: str | None) -> bool:
 
 
 def until_result(status: str) -> str:
-    """The status of an order whose result text is not here yet, whatever the provider calls it: it is asked for."""
+    """Return the status to store until the result text is here: In Process for a final one, so that it is fetched."""
     return OrderStatus.IN_PROCESS if status in FINAL_STATUSES else status
 
 

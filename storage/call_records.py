@@ -1,8 +1,8 @@
 """What each call writes: the intent before it is sent, and its answer afterwards, many calls in one statement.
 
-This is the hot path. A statement takes many rows, as one JSON text or as bound values, so that the database works
-through them without giving Python's lock back and forth once a row while 30 threads want it. Every move is guarded by
-the old state, and its row count is checked.
+This is the hot path. A statement takes many rows, as one JSON text or as bound values, so that Python's lock does not
+change hands once a row while 30 threads wait for it. Every change of state is guarded by the old state, and its row
+count is checked.
 """
 
 import json
@@ -54,8 +54,8 @@ PLACE = (
     " CROSS JOIN batches b ON b.id = given.batch_id WHERE true"
 )
 UNLESS_KNOWN = " ON CONFLICT (order_id) DO NOTHING"
-#: The orders whose ids belong to another batch, IMEI, service or account: is_same where only the batch differs. The
-#: rows are (place of the call, batch id, order id, IMEI).
+#: Finds order ids that belong to another batch, IMEI, service or account already; is_same: only the batch differs. The
+#: rows are (place of the call in the list, batch id, order id, IMEI).
 KNOWN = sql(
     "SELECT place, imei, order_id, is_same FROM (SELECT given.place, given.imei, o.order_id,"
     "  o.imei IS NOT DISTINCT FROM given.imei AND coalesce(o.service_id, b.service_id) = b.service_id"
@@ -94,21 +94,21 @@ JUDGED = sql(
 OPEN_OUTCOMES = (Outcome.WAITING, Outcome.IN_DOUBT)
 #: Order id, IMEI, status, the provider's record as JSON, attempt id and batch id.
 OrderRow = tuple[str, str, str, str, int, int]
-#: IMEI → the outcome and message of an order whose id belongs to another already.
+#: IMEI → its outcome and message, where the order id that the answer gives it is known already.
 KnownOrders = Mapping[str, tuple[Outcome, str]]
 NONE_KNOWN: KnownOrders = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """What the answer to one call writes: encoded by the worker that read it, so that the writing thread only writes.
+    """What the answer to one call writes. The worker that read it encodes it, so that the writing thread only writes.
 
-    Every IMEI of the chunk that is not among the others is ordered.
+    Every IMEI of the chunk that is not in `others` is ordered.
     """
 
     chunk: Chunk
     orders: Sequence[OrderRow]  #: those that the answer names
-    others: tuple[ItemOutcome, ...] = ()  #: of the IMEIs that it does not order
+    others: tuple[ItemOutcome, ...] = ()  #: outcomes of the IMEIs that it does not order
     message: str = ""
 
     @property
@@ -123,14 +123,14 @@ def record_of_orders(chunk: Chunk, placed: Sequence[PlacedOrder]) -> CallRecord:
 
 
 def record_of(chunk: Chunk, item_outcomes: Sequence[ItemOutcome], message: str = "") -> CallRecord:
-    """Return the record of an answer that gives each IMEI of the call an outcome. Raises WrongStateError otherwise."""
+    """Return the record of an answer with an outcome for each IMEI. Raises WrongStateError if one is missing."""
     expect(len(item_outcomes) == len(chunk.items), f"{len(item_outcomes)} outcomes for {len(chunk.items)} items")
     others = tuple(one for one in item_outcomes if one.outcome is not Outcome.ORDERED)
     return CallRecord(chunk, encode_orders(chunk, _ordered(item_outcomes)), others, message)
 
 
 def encode_orders(chunk: Chunk, placed: Sequence[PlacedOrder]) -> list[OrderRow]:
-    """Return what is inserted of these orders of a call, with the status that each has until its result comes."""
+    """Return the rows to insert for these orders of a call. A final status is stored only when its result comes."""
     return [
         (
             order_id,
@@ -145,9 +145,9 @@ def encode_orders(chunk: Chunk, placed: Sequence[PlacedOrder]) -> list[OrderRow]
 
 
 def write_intents(connection: Transaction, chunk_ids: Sequence[int], account: str = MAIN_ACCOUNT) -> list[Chunk]:
-    """planned → sending for each, with a row in attempts, committed before any call. Raises WrongStateError.
+    """Write the intents of calls: planned → sending, with a row in attempts. Raises WrongStateError.
 
-    From now on only this account sends, looks and settles these chunks.
+    The caller commits before any call is made. From then on only this account sends and settles these chunks.
     """
     if not chunk_ids:
         return []
@@ -175,13 +175,14 @@ def write_intents(connection: Transaction, chunk_ids: Sequence[int], account: st
 
 
 def record_answers(connection: Transaction, calls: Sequence[CallRecord], carefully: bool = False) -> None:
-    """sending → answered, or in_doubt while an IMEI is, with the orders and outcomes of all these calls of one account.
+    """Record the answers to calls of one account: their orders, outcomes, and sending → answered or in_doubt.
 
-    carefully: the chunks may be in doubt already, because another process gave the calls up, and order ids may be known
-    already. Not to look for that is faster, and raises WrongStateError where it is so; the transaction must be rolled
-    back then. An order id that belongs to another IMEI or service is not believed: that IMEI is in doubt. One that the
-    same IMEI has from another batch is no new order: that IMEI is a duplicate. A chunk that a person cleared loses that
-    mark: what is in doubt now needs a new decision.
+    carefully: expect chunks that are in doubt already, because another process gave their calls up, and order ids that
+    are known already. Without it, which is faster, both raise WrongStateError, and the transaction must be rolled back.
+
+    An order id that belongs to another IMEI or service is not believed: its IMEI is in doubt. An order id that the same
+    IMEI has from another batch is no new order: its IMEI is a duplicate. A chunk that a person has cleared loses this
+    mark, because what is in doubt now needs a new decision.
     """
     if not calls:
         return
@@ -208,10 +209,10 @@ def adopt(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[ItemOut
 
 
 def record_late(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[ItemOutcome], message: str) -> None:
-    """Record an answer to a chunk that another process has moved: its orders, and what is still undecided.
+    """Record an answer to a chunk whose state another process has changed: all orders, and outcomes still undecided.
 
-    The orders of IMEIs that were settled otherwise or sent again meanwhile are stored with message as a note: no order
-    is lost.
+    Orders of IMEIs that were settled otherwise or sent again meanwhile are stored with message as a note, so that no
+    order is lost.
     """
     this = (chunks.c.id == chunk.chunk_id) & (chunks.c.attempt == chunk.attempt)
     query = select(items.c.id).join(chunks, chunks.c.id == items.c.chunk_id)
@@ -246,9 +247,9 @@ def _insert_orders(
     carefully: bool,
     notes: str | None = None,
 ) -> Mapping[int, KnownOrders]:
-    """Insert the orders of calls. Return what their ids mean that belong to another already, by the place of the call.
+    """Insert the orders of calls of one account. Return place of the call → what its known order ids mean.
 
-    account: whose orders. carefully: ids may be known already; WrongStateError where one is and that is not expected.
+    Raises WrongStateError if an order id is known already, unless carefully.
     """
     rows, values = list(chain.from_iterable(calls)), {"now": utc_now(), "notes": notes, "account": account}
     if not carefully:
@@ -273,7 +274,7 @@ def _insert_orders(
 def _insert_of(
     connection: Transaction, chunk: Chunk, item_outcomes: Sequence[ItemOutcome], notes: str | None = None
 ) -> KnownOrders:
-    """Insert the orders that outcomes name. Returns what those mean, by IMEI, that belong to another already."""
+    """Insert the orders that outcomes name. Return IMEI → what its order id means, where it is known already."""
     calls = [encode_orders(chunk, _ordered(item_outcomes))]
     return _insert_orders(connection, calls, chunk.account, carefully=True, notes=notes).get(0, NONE_KNOWN)
 
@@ -284,7 +285,7 @@ def _ordered(item_outcomes: Sequence[ItemOutcome]) -> list[PlacedOrder]:
 
 
 def _write_clean(connection: Transaction, answered: Sequence[Chunk]) -> None:
-    """sending → answered for calls whose every IMEI is ordered."""
+    """Write the outcomes and states of calls whose every IMEI is ordered: sending → answered."""
     if not answered:
         return
     ids, count = json.dumps([chunk.chunk_id for chunk in answered]), sum(len(chunk.items) for chunk in answered)
@@ -297,7 +298,7 @@ def _write_clean(connection: Transaction, answered: Sequence[Chunk]) -> None:
 
 
 def _write_judged(connection: Transaction, calls: Sequence[tuple[CallRecord, KnownOrders]], carefully: bool) -> None:
-    """sending → answered or in_doubt for calls of which each IMEI has its own outcome."""
+    """Write the outcomes and states of calls whose IMEIs differ in outcome: sending → answered or in_doubt."""
     if not calls:
         return
     decided, moves, ends = list[Row](), list[Row](), list[Row]()
@@ -318,7 +319,7 @@ def _write_judged(connection: Transaction, calls: Sequence[tuple[CallRecord, Kno
 
 
 def _write_outcomes(connection: Transaction, chunk: Chunk, item_outcomes: Sequence[ItemOutcome]) -> dict[int, Outcome]:
-    """Write orders and outcomes of items of one chunk. Returns the outcomes, by item id."""
+    """Write orders and outcomes of items of one chunk. Return item id → outcome."""
     rows = _outcomes(chunk, item_outcomes, _insert_of(connection, chunk, item_outcomes))
     _decide(connection, rows)
     return {item_id: outcome for _, item_id, outcome, _ in rows}
@@ -327,7 +328,7 @@ def _write_outcomes(connection: Transaction, chunk: Chunk, item_outcomes: Sequen
 def _outcomes(
     chunk: Chunk, item_outcomes: Sequence[ItemOutcome], known: KnownOrders
 ) -> list[tuple[int, int, Outcome, str | None]]:
-    """Return (chunk id, item id, outcome, message) of each outcome, after a look at the order ids known before."""
+    """Return (chunk id, item id, outcome, message) of each outcome, corrected where its order id is known already."""
     rows = []
     for item_outcome in item_outcomes:
         given = item_outcome.outcome, item_outcome.message
@@ -337,6 +338,6 @@ def _outcomes(
 
 
 def _decide(connection: Transaction, rows: Sequence[Row]) -> None:
-    """waiting or in_doubt → the outcome of each row. Raises WrongStateError."""
+    """Write the outcome of each row: of items that are waiting or in_doubt. Raises WrongStateError."""
     written = connection.execute(DECIDED, {"rows": json.dumps(rows)}).rowcount if rows else 0
     expect(written == len(rows), f"{written} of {len(rows)} items were undecided")
