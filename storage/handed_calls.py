@@ -19,17 +19,17 @@ from orders import Chunk, Item
 from schema import attempts, last_id, skip_ids
 from storage.history_mark import IS_WHOLE
 
-#: taken_by of an attempt that no job may begin any more, and the word for one that may have been begun.
+#: taken_by of an attempt that no job may begin any more, and the secret of one that may have been begun.
 WITHDRAWN, LOST = "withdrawn", "lost"
 #: The channel that wakes the loop of the account in its payload.
 ANSWERS = "hammer_answers"
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 SILENT_SINCE = "clock_timestamp() - make_interval(secs => :silence)"
 CLOCK = text(f"SELECT {NOW}")
-#: Which attempt was begun, and a random word of the process that began it.
+#: The attempt, and the secret (a random word) of the process that has begun it.
 TAKEN_BY = "a.id || ' ' || :secret"
-#: The IMEIs of a call. || keeps the planner, which knows nothing yet of a batch that was just planned, from reading the
-#: index of all undecided IMEIs for each call.
+#: The IMEIs of a call that wait to be sent. Without || the planner, which has no statistics of a new batch yet, reads
+#: the index of all undecided IMEIs for each call.
 OF_CALL = "i.chunk_id = c.id AND i.outcome || '' = 'waiting'"
 CALL = (
     "a.taken_by, a.begun_at, a.account, a.id AS attempt_id, c.id, c.batch_id, b.service_id,"
@@ -37,7 +37,7 @@ CALL = (
     " (SELECT json_agg(json_build_array(i.id, i.imei) ORDER BY i.id) FROM items i"
     f"  WHERE {OF_CALL}) AS items"
 )
-#: A call without IMEIs that wait is not begun: they were settled otherwise.
+#: A call is begun only while an IMEI of it waits: the others were settled otherwise.
 WAITS = f"EXISTS (SELECT 1 FROM items i WHERE {OF_CALL})"
 OPEN = (
     "a.account = :account AND a.taken_by IS NULL AND a.ended_at IS NULL AND c.id = a.chunk_id AND c.state = 'sending'"
@@ -49,7 +49,7 @@ IS_FREE = (
     f"EXISTS (SELECT 1 FROM pace p WHERE p.account = :account AND p.allowance IS NULL AND p.spacing <= 0"
     f" AND p.hold_until <= {NOW})"
 )
-#: One statement, because it is on the way of each call: the IMEIs come back with it.
+#: Each call takes this one statement before it is sent, so it returns the IMEIs too.
 BEGIN = text(
     f"UPDATE attempts a SET taken_by = {TAKEN_BY}, begun_at = {NOW} FROM chunks c, batches b"
     f" WHERE a.id = :attempt AND {MAY_BEGIN} RETURNING {CALL}"
@@ -64,12 +64,12 @@ RESTORE = text(
 )
 WAITING = text("SELECT 1 FROM items WHERE id = ANY(:ids) AND batch_id = :batch AND outcome = 'waiting' LIMIT 1")
 IS_OPEN = text(f"SELECT 1 FROM attempts a, chunks c WHERE a.id = :attempt AND {OPEN}")
-#: Where commits were lost, nobody knows what was begun.
+#: Not where commits were lost (IS_WHOLE): there nobody knows what was begun.
 WITHDRAW = text(
     "UPDATE attempts SET taken_by = :withdrawn"
     f" WHERE id = ANY(:attempts) AND taken_by IS NULL AND ended_at IS NULL AND {IS_WHOLE} RETURNING id"
 )
-LOSE = text(
+COUNT_AS_BEGUN = text(
     f"UPDATE attempts SET taken_by = id || ' ' || :lost, begun_at = {NOW} WHERE taken_by IS NULL AND ended_at IS NULL"
 )
 KEPT = (
@@ -80,10 +80,10 @@ KEPT = (
 DONE = "DELETE FROM procrastinate_jobs WHERE id = :job"
 END_JOB = text(DONE)
 KEEP = text(f"WITH kept AS ({KEPT}), done AS ({DONE}) SELECT pg_notify(:channel, kept.account) FROM kept")
-#: What lies between two calls of a thread, in one statement with one commit: store the answer, delete the job of its
-#: call, take the next job as the queue does, and begin its call. If the call has to wait for its start, :latest has
-#: passed: then only the job is taken. Without a reserved start it is begun only if it needs none. A worker without
-#: a recent sign of life takes no job: its calls would count as lost while they are made.
+#: Everything between two calls of a thread, in one statement with one commit: store the answer, delete the job of its
+#: call, take the next job as the queue does, and begin its call. After :latest (0 where no start is reserved) only the
+#: job is taken, unless the call needs no reserved start (IS_FREE). A worker without a recent heartbeat takes no job:
+#: its calls would count as lost while they are made.
 KEEP_AND_TAKE = text(
     f"WITH kept AS ({KEPT}), done AS ({DONE}),"
     " fetched AS (SELECT procrastinate_fetch_job_v2(:queues, w.id) AS job FROM procrastinate_workers w"
@@ -113,10 +113,10 @@ TAKE = text(
     "DELETE FROM raw_answers r WHERE id = ANY(:rows) RETURNING id, EXISTS (SELECT 1 FROM attempts a"
     " WHERE a.id = CAST(split_part(r.token, ' ', 1) AS bigint) AND a.taken_by IS NOT NULL) AS is_known"
 )
-#: The attempts without an answer that were begun too long ago, or of which no job is alive: it has ended, failed or was
-#: never there, its worker is gone, or it was taken long ago and its call was never begun (the reply to the statement
-#: that took it was lost, so no thread knows of it). What was begun a moment ago is left alone: after an outage of the
-#: database no worker has shown that it is alive, and they are about to store their answers.
+#: The attempts without an answer that were begun too long ago, or that have no living job: the job has ended, failed or
+#: was never there, its worker is gone, or it was taken long ago and its call was never begun (the reply to the
+#: statement that took it was lost, so no thread knows of it). Attempts that were begun a moment ago are not among them:
+#: after an outage of the database no worker has sent a heartbeat yet, and workers are about to store their answers.
 LEFT = text(
     "SELECT a.id, a.begun_at FROM attempts a WHERE a.id = ANY(:attempts) AND a.ended_at IS NULL"
     f" AND (a.begun_at < {NOW} - :longest OR coalesce(a.begun_at < {NOW} - :silence, true) AND NOT EXISTS ("
@@ -126,9 +126,9 @@ LEFT = text(
     f"    OR (SELECT max(e.at) FROM procrastinate_events e WHERE e.job_id = j.id) > {SILENT_SINCE}))))"
     " AND NOT EXISTS (SELECT 1 FROM raw_answers r WHERE r.token LIKE a.id || ' %')"
 )
-#: Answers that one turn of the loop takes, at most.
+#: The most answers that one turn of the loop takes.
 MOST = 200
-#: Seconds since the last sign of life of a worker that may take jobs.
+#: Seconds since the last heartbeat of a worker in which it may take jobs.
 ALIVE = 15.0
 
 
@@ -163,7 +163,7 @@ class JobThread:
     job: int = 0  #: to delete when the present call is over; 0: the queue deletes it
     secret: str = ""  #: begins the next call
     latest: float = 0.0  #: when the next call is begun at the latest, by the clock of the database; 0: not now
-    is_free: bool = False  #: no start is reserved for the next call: nothing limited the calls of its account just now
+    is_free: bool = False  #: the next call needs no reserved start: nothing limited the calls of its account just now
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +174,10 @@ class NextJob:
     queue: str
     attempt_id: int
     begun: Begun | None  #: None: its call waits for its start, or may not be begun
-    is_free: bool = False  #: nothing limits the calls of the account of the call before
-    asked: float = 0.0  #: when it was asked for, by the clock of the process
-    start: float = 0.0  #: when the call that is begun may be made, by this clock
-    seen: float | None = None  #: the clock of the database after it was begun; None: not read yet
+    is_free: bool = False  #: nothing limits the calls of the account whose answer was stored
+    asked: float = 0.0  #: when it was asked for, in seconds of the clock of the process
+    start: float = 0.0  #: when the call in `begun` may be made, by the same clock
+    seen: float | None = None  #: what the clock of the database showed after that call was begun; None: not read
 
 
 @contextmanager
@@ -189,9 +189,9 @@ def at_once(database: IMEIDatabase) -> Iterator[Connection]:
 
 @contextmanager
 def without_begin(database: IMEIDatabase) -> Iterator[Connection]:
-    """Open a connection of the loop on which each statement is a transaction: two round trips less than one of several.
+    """Open a connection of the loop on which each statement is a transaction: no round trips for BEGIN and COMMIT.
 
-    While threads make quick calls, the loop waits for each round trip as long as they work.
+    While threads make quick calls, the loop waits for its turn at each round trip.
     """
     with database.engines.singles.connect() as connection:
         yield connection
@@ -201,7 +201,7 @@ def without_begin(database: IMEIDatabase) -> Iterator[Connection]:
 def each_by_itself(database: IMEIDatabase) -> Iterator[Direct]:
     """Open a connection for a paid call on which each statement is a transaction: it is committed when it returns.
 
-    Their plans are kept: to plan them takes longer than to run them, and they look up single rows by their ids.
+    Plans of statements are kept: planning takes longer than running them, because each looks up a row by its id.
     """
     with cast(PostgreSQLServer, database.engines).by_itself() as connection:
         yield connection
@@ -224,25 +224,25 @@ def begin(connection: Connection | Direct, attempt_id: int, account: str, secret
 
 
 def begun_by(connection: Connection | Direct, secret: str) -> Begun | None:
-    """Return the call that was begun with this secret, if there is one: after a commit that may have failed."""
+    """Return the call that was begun with this secret, if any. For use after a commit that may have failed."""
     return _begun(connection.execute(BEGUN_BY, {"secret": secret}).first())
 
 
 def withdraw(connection: Connection, attempt_ids: Collection[int]) -> set[int]:
-    """Take attempts that nobody has begun away from their jobs. Returns which: they were certainly not sent."""
+    """Let no job begin these attempts. Return those that nobody had begun: they were certainly not sent."""
     values = {"attempts": list(attempt_ids), "withdrawn": WITHDRAWN}
     return set(connection.execute(WITHDRAW, values).scalars())
 
 
-def lose(connection: Transaction) -> None:
-    """Let all attempts that no job has begun count as begun now: the commit of a job that began one may be lost."""
-    connection.execute(LOSE, {"lost": LOST})
+def count_all_as_begun(connection: Transaction) -> None:
+    """Count all attempts that no job has begun as begun now: the commit that began one of them may be lost."""
+    connection.execute(COUNT_AS_BEGUN, {"lost": LOST})
 
 
 def restore(connection: Transaction, chunk: Chunk) -> None:
-    """planned → sending, under the attempt of a call that was made though the database has lost its intent.
+    """Write the intent of a call that was made, and that the database has lost: planned → sending, with its attempt.
 
-    Does nothing where the chunk was sent since, or another call has the number of this attempt.
+    Does nothing if the chunk was sent since, or if another call has the number of this attempt.
     """
     values: dict[str, Any] = {
         "attempt": chunk.attempt_id,
@@ -255,7 +255,7 @@ def restore(connection: Transaction, chunk: Chunk) -> None:
         skip_ids(connection, attempts, max(chunk.attempt_id, last_id(connection, attempts)))
 
 
-def waits(connection: Connection, chunk: Chunk) -> bool:
+def has_waiting_imei(connection: Connection, chunk: Chunk) -> bool:
     """Return whether an IMEI of a call waits to be sent."""
     values = {"ids": [item.item_id for item in chunk.items], "batch": chunk.batch_id}
     return connection.execute(WAITING, values).scalar() is not None
@@ -309,7 +309,7 @@ def take(connection: Transaction, rows: Sequence[int]) -> dict[int, bool]:
 def left(
     connection: Connection, attempt_ids: Collection[int], task: str, longest: float, silence: float
 ) -> dict[int, float | None]:
-    """Return the attempts that get no answer any more, and when each was begun, if it was.
+    """Return attempt id → when it was begun, or None, for the attempts that get no answer any more.
 
     longest: seconds after which a call that was begun gets none. silence: seconds without a heartbeat after which a
     worker counts as gone, and in which it begins the call of a job that it has taken.

@@ -29,14 +29,16 @@ from submission.throttle import LOOK, READ_SHARE, Throttle
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks whether a call that waits for its start may still be made, and between two tries to store.
-ASIDE, AGAIN = 1.0, 0.5
-#: A call is begun at most these seconds before its start, with the statement that stores the answer before it. One
-#: whose start is later reserves it after that.
+#: Seconds after which a call that waits for its start is checked again: whether it may still be made.
+RECHECK = 1.0
+#: Seconds between two tries to reach the database.
+AGAIN = 0.5
+#: A call whose start is at most these seconds away is begun by the statement that stores the answer before it. A later
+#: start is reserved after that.
 SOON = 0.05
-#: Seconds for which a program that ends tries to store what it knows of a call.
+#: Seconds for which a program that is ending tries to store the answer to a call.
 AT_THE_END = 60.0
-#: Seconds in which the first byte of a call is sent, or none: connecting may take as long.
+#: Seconds to connect and send the first byte of a call; after them nothing is sent.
 SEND_WITHIN = 10.0
 #: Seconds in which no call starts after a 429, until the loop has decided how long to wait.
 FIRST_HOLD = 1.0
@@ -54,9 +56,9 @@ class JobCalls:
     clock: Callable[[], float] = uptime  #: a machine that slept has been stopped
 
     def make(self, attempt_id: int, thread: JobThread | None = None) -> NextJob | None:
-        """Make the call of an attempt, unless it was begun, withdrawn or settled.
+        """Make the call of an attempt, unless it was begun, withdrawn or settled. Return the next job, if any.
 
-        thread: what takes the next job with the statement that stores the answer. Returns that job.
+        thread: takes the next job with the statement that stores the answer; None: take none.
         Raises DatabaseUnavailableError where nothing was sent.
         """
         while not self.stopping.is_set():
@@ -77,9 +79,10 @@ class JobCalls:
     def send(
         self, call: Begun, asked: float, slot: Slot | None, thread: JobThread | None, seen: float | None = None
     ) -> NextJob | None:
-        """Make a call that this process has begun; asked: when it asked for that, by its clock. Returns the next job.
+        """Make a call that this process has begun. Return the next job, if any.
 
-        slot: the start that was reserved; None: the call needed none. seen: the clock of the database just now.
+        asked: when this process asked to begin it, by its clock. slot: the start that was reserved; None: the call
+        needed none. seen: what the clock of the database shows now; None: it is read.
         """
         if not self._is_late(call, asked, slot.tolerance if slot else pace_store.LENIENT, seen):
             return self._place(call, thread)
@@ -90,15 +93,15 @@ class JobCalls:
         return taken
 
     def _awaited_slot(self) -> Slot | None:
-        """Reserve a start and wait for it; None where it is far away, and the call is looked at again first."""
+        """Reserve a start and wait for it. Return None if it is far away: the call is checked again first."""
         with each_by_itself(self.database) as connection:
             slot = pace_store.reserve_unlimited(connection, self.account)
         if slot is None:
             with at_once(self.database) as connection:
                 slot = pace_store.reserve_order(connection, self.account)
         if slot is None:
-            self.stopping.wait(ASIDE)
-        elif slot.wait > 0 and (self.stopping.wait(min(slot.wait, ASIDE)) or slot.wait > ASIDE):
+            self.stopping.wait(RECHECK)
+        elif slot.wait > 0 and (self.stopping.wait(min(slot.wait, RECHECK)) or slot.wait > RECHECK):
             self._free(slot)
             return None
         return slot
@@ -151,7 +154,7 @@ class JobCalls:
     def _store_and_take(
         self, call: Begun, content: bytes | None, failure: str, thread: JobThread | None
     ) -> NextJob | None:
-        """Store an answer, and take the next job with the same commit. Returns it, if there is one."""
+        """Store an answer, and take the next job with the same commit. Return it, if there is one."""
         if thread is None or self.stopping.is_set():
             self._store(call, content, failure, thread)
             return None
@@ -172,9 +175,9 @@ class JobCalls:
         return taken and replace(taken, asked=asked, start=start, seen=seen)
 
     def _store(self, call: Begun, content: bytes | None, failure: str = "", thread: JobThread | None = None) -> None:
-        """Store an answer, as often as it takes: it is known to this process only.
+        """Store an answer, and repeat until that succeeds: only this process knows it.
 
-        A program that ends gives up after a while; then the call is in doubt, as after a kill.
+        A program that is ending gives up after AT_THE_END; then the call is in doubt, as after a kill.
         """
         give_up_at, job = math.inf, thread.job if thread else 0
         while time.monotonic() < give_up_at:
@@ -193,7 +196,7 @@ class JobCalls:
         return min(before, time.monotonic() + AT_THE_END) if self.stopping.is_set() else math.inf
 
     def _give_back(self, secret: str) -> None:
-        """Store that a call was not sent, if it was begun with this secret, as often as it takes."""
+        """Store that the call begun with this secret was not sent, if there is one; repeat until that succeeds."""
         give_up_at = math.inf
         while time.monotonic() < give_up_at:
             try:
@@ -210,10 +213,10 @@ class JobCalls:
 
 @dataclass(frozen=True, slots=True)
 class CallJobs:
-    """Makes the calls of all accounts in this process: that of a job, and then those of the jobs that wait.
+    """Makes the calls of all accounts in this process: the call of a job, then those of the jobs that wait.
 
-    To end a job and to fetch the next one costs the queue more than a call costs. So a thread that stores an answer
-    takes the next job with the same statement; the queue starts a thread, and looks when there was nothing to do.
+    For the queue, ending a job and fetching the next one costs more than a call. So a thread takes the next job with
+    the statement that stores an answer. The queue itself only starts threads, and polls while no job waits.
     """
 
     calls: Mapping[str, JobCalls]  #: by the name of the queue
@@ -289,6 +292,6 @@ class PaceTurns:
         return True
 
     def read_limited(self, seconds: float) -> None:
-        """A read was answered 429 and will be repeated after these seconds: all calls wait as long."""
+        """Let all calls wait for these seconds, because a read was answered 429."""
         with at_once(self.database) as connection:
             pace_store.hold(connection, self.account, seconds)

@@ -25,10 +25,10 @@ LOST = (
 
 
 def stop_where_commits_are_lost(database: IMEIDatabase, is_lossless: bool = False) -> bool:
-    """Let a database order nothing whose server has another history than when the database was known to be whole.
+    """Stop all orders if the server has another history than when the database was known to be whole.
 
     A database without a mark gets one. is_lossless: the operator says that a standby that takes over has every commit;
-    it is believed where the servers were synchronous. Returns whether the database was stopped now. Safe to repeat.
+    this is believed only if the servers were synchronous. Return whether the database was stopped now. Safe to repeat.
     """
     if database.is_file:
         return False
@@ -48,16 +48,16 @@ def stop_where_commits_are_lost(database: IMEIDatabase, is_lossless: bool = Fals
 
 
 def stop_lost(connection: Transaction) -> None:
-    """Stop everything, and let calls that seem not to have begun count as begun: the commit of that may be lost."""
-    handed_calls.lose(connection)
+    """Stop everything, and count all calls as begun: the commit that began one of them may be lost."""
+    handed_calls.count_all_as_begun(connection)
     write_setting(connection, LOST_AT, str(handed_calls.database_clock(connection)))
     stop_all(connection, LOST)
 
 
 def seconds_to_wait(database: IMEIDatabase, settings: Settings) -> float:
-    """Return for how long the provider may still work on calls that a database has lost; 0 where it has lost none.
+    """Return the seconds for which the provider may still work on calls that the database has lost; 0 if it lost none.
 
-    What is read of the provider before cannot show their orders.
+    Until then the provider's list may not show their orders.
     """
     if older_copy_objection(database) != LOST:
         return 0.0
@@ -70,10 +70,10 @@ def seconds_to_wait(database: IMEIDatabase, settings: Settings) -> float:
 def restore_calls(connection: Transaction, called: Sequence[Chunk]) -> None:
     """Stop everything, because answers have come to calls that the database does not know to have begun.
 
-    Chunks that are planned there become sending again, so that their answers are recorded as any others. An answer
-    stops nothing whose IMEIs are settled: it has come after the rebuild.
+    Their planned chunks become sending again, so that the answers are recorded as any others. An answer whose IMEIs are
+    settled stops nothing: it has come after the rebuild.
     """
-    waiting = [chunk for chunk in called if handed_calls.waits(connection, chunk)]
+    waiting = [chunk for chunk in called if handed_calls.has_waiting_imei(connection, chunk)]
     if waiting:
         stop_lost(connection)
     for chunk in waiting:
