@@ -28,12 +28,12 @@ logger = logging.getLogger(__name__)
 LEAST_FREE = 32 * 1024 * 1024
 #: Bytes given back when the disk is full, so that answers on their way can still be written.
 BALLAST_SIZE = 8 * 1024 * 1024
-#: Errors of a disk that cannot set bytes aside without their being written.
+#: Error numbers of file systems that cannot reserve bytes without writing them.
 CANNOT_RESERVE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
-#: Logs that stay open between two answers; a process has some thousand files at most, and lives for many batches.
+#: Logs that stay open between two answers: a process may open about a thousand files, and lives for many batches.
 MOST_OPEN = 32
-#: The folders of the accounts besides the main one, which lie beside those of its batches, begin so.
-OF_ACCOUNT = "account-"
+#: Prefix of the folders of other accounts, which lie beside the folders of the main account's batches.
+ACCOUNT_PREFIX = "account-"
 MARK = b"hammer-checkpoint"
 HEADER = re.compile(rb"\n%s (\d{1,18}) (\d{1,18}) (\d{1,18}) ([0-9a-f]{64})\n" % MARK)
 DISK_FULL = f"Nothing is sent, because the disk is almost full: free at least {LEAST_FREE // 2**20} MB."
@@ -58,7 +58,7 @@ class _Log:
     syncing: threading.Lock = field(default_factory=threading.Lock)
     appended: int = 0
     synced: int = 0
-    users: int = 0  #: answers on their way into it; changed under the lock of all logs
+    users: int = 0  #: answers that are being written to it; changed under the lock of all logs
 
     def add(self, record: bytes) -> None:
         """Append a record, and return when it is on disk. Raises OSError."""
@@ -116,34 +116,34 @@ class Checkpoints:
         return raw if whole else None
 
     def answers(self, batch_id: int) -> Iterator[KeptAnswer]:
-        """Yield every record of a batch, oldest first; a damaged one once, without its answer. Raises OSError."""
+        """Yield every record of a batch, oldest first; each damaged one once, without its answer. Raises OSError."""
         path = self._path(batch_id)
         if not path.is_file() or not path.stat().st_size:
             return
         with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-            end, is_counted = 0, False  # of the last record, and whether what follows belongs to a damaged one
+            end, is_damaged = 0, False  # of the last record: bytes after a damaged one belong to it
             while (found := HEADER.search(content, end)) is not None:
-                if found.start() > end and not is_counted:
+                if found.start() > end and not is_damaged:
                     yield KeptAnswer(0, 0, None)
                 raw = content[found.end() : found.end() + int(found[3])]
-                is_counted = hashlib.sha256(raw).hexdigest().encode() != found[4]
-                yield KeptAnswer(int(found[1]), int(found[2]), None if is_counted else raw)
-                end = found.end() if is_counted else found.end() + len(raw)
-            if end < len(content) and not is_counted:
+                is_damaged = hashlib.sha256(raw).hexdigest().encode() != found[4]
+                yield KeptAnswer(int(found[1]), int(found[2]), None if is_damaged else raw)
+                end = found.end() if is_damaged else found.end() + len(raw)
+            if end < len(content) and not is_damaged:
                 yield KeptAnswer(0, 0, None)
 
     def batches(self) -> list[int]:
-        """Return the ids of all batches of which answers are kept."""
+        """Return the ids of the batches of which answers are kept."""
         return [int(path.parent.name) for path in self.folder.glob("*/answers.log") if path.parent.name.isdecimal()]
 
     def of_account(self, account: str) -> "Checkpoints":
-        """Return the folder of an account: this one is that of the main account, and holds the others."""
-        return self if account == MAIN_ACCOUNT else Checkpoints(self.folder / f"{OF_ACCOUNT}{account}")
+        """Return the checkpoints of an account. These are those of the main account; their folder holds the others."""
+        return self if account == MAIN_ACCOUNT else Checkpoints(self.folder / f"{ACCOUNT_PREFIX}{account}")
 
     def of_accounts(self) -> dict[str, "Checkpoints"]:
-        """Return account → its folder, for the accounts besides the main one of which answers are kept."""
-        folders = [path for path in self.folder.glob(f"{OF_ACCOUNT}*") if path.is_dir()]
-        names = [path.name.removeprefix(OF_ACCOUNT) for path in folders]
+        """Return account → its checkpoints, for the other accounts of which answers are kept."""
+        folders = [path for path in self.folder.glob(f"{ACCOUNT_PREFIX}*") if path.is_dir()]
+        names = [path.name.removeprefix(ACCOUNT_PREFIX) for path in folders]
         return {name: self.of_account(name) for name in sorted(names)}
 
     def newest_attempts(self, batch_id: int) -> dict[int, int]:
@@ -206,7 +206,7 @@ class Checkpoints:
             return log
 
     def _close_unused(self) -> None:
-        """Make room for one more open file: those that were not used for the longest go first."""
+        """Close logs without users until one more may be open, the least recently used first."""
         idle = [batch_id for batch_id, log in self._logs.items() if not log.users]
         for batch_id in idle[: max(0, len(self._logs) + 1 - MOST_OPEN)]:
             os.close(self._logs.pop(batch_id).descriptor)

@@ -1,7 +1,8 @@
 """When to look at the provider's list while calls are in doubt, and how long each of these calls must rest first.
 
-All moments are monotonic seconds of the caller's clock. A call rests for its own deadline, then for the quiet time, and
-for twice the longest delay at which an order was ever found; what was learned of delays is kept for the next process.
+All moments are monotonic seconds of the caller's clock. A call rests until its deadline and then the quiet time have
+passed, and at least for twice the longest delay at which an order was ever found. The learned delays are kept for the
+next process.
 """
 
 from dataclasses import KW_ONLY, dataclass, field
@@ -12,11 +13,11 @@ from settings import MAIN_ACCOUNT
 from storage import call_queries
 from storage.call_queries import DoubtfulCall
 
-#: Seconds between two looks at the provider's list while something is in doubt.
+#: Seconds before each next look at the provider's list while something is in doubt; the last one stays.
 LOOKS = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
-#: Quiet times before a look is taken alone again after one that proved nothing.
+#: Pauses after looks alone that proved nothing, in quiet times; the last one stays.
 TURNS = (1 / 12, 1 / 4, 1.0, 5.0)
-#: Seconds of other work after calls on the wire did not end in time.
+#: Seconds in which calls are made again after those on the wire did not end in time for a look alone.
 DRAIN_PAUSE = 60.0
 #: The next turn of a call that only a person can settle.
 FOR_A_PERSON = float("inf")
@@ -24,7 +25,7 @@ FOR_A_PERSON = float("inf")
 LAG, SLOWNESS = "learned_lag", "learned_seconds_per_imei"
 #: Looks in a row without any order of ours after which the provider counts as one that does not list.
 USELESS_LOOKS = 3
-#: Seconds after the rest of a call from which on no IMEI is held back for a proof.
+#: Seconds after the rest of a call for which IMEIs are held back for a proof.
 LONGEST_PROOF = 60.0
 #: IMEIs of a call that show how long the provider works on one; fewer show little.
 LEAST_TIMED = 10
@@ -39,12 +40,12 @@ class Watch:
     sent: float  #: monotonic seconds when it was sent; for a call of an earlier process, when it was noticed
     ended: float | None = None  #: when a readable answer ended it, though that does not name every IMEI
     found: float | None = None  #: when an order of it was last found
-    looked: bool = False  #: a list was seen since, in which its orders were looked for
+    looked: bool = False  #: its orders were looked for in a list since
     first: str = ""  #: fingerprint of the list at the first look
     shorter: frozenset[str] | None = None  #: order ids of the shortest list so far that left out no order of ours
     rested_at: int | None = None  #: the newest attempt when its rest had ended; None before
     is_followed: bool = False  #: a later attempt than that has begun
-    ready: bool = False  #: only a look alone, with the balance, is missing
+    ready: bool = False  #: only a look alone, with the balance, is missing before it can be settled
     failed_turns: int = 0
     next_turn: float = 0.0
     objection: str = ""  #: why the last look alone proved nothing
@@ -68,7 +69,7 @@ class Watches:
     looks: int = 0
     idle_looks: int = 0  #: looks in a row at a list that showed no order of ours
     next_look: float = 0.0
-    free_at: float = 0.0  #: no look before: a list that is read slowly takes half of the time at most
+    free_at: float = 0.0  #: no look before this: reading a slow list may take half of the time at most
     balance_failures: int = 0  #: in a row
     account: str = MAIN_ACCOUNT  #: whose calls
 
@@ -134,18 +135,19 @@ class Watches:
         return absence.rests_until(watch.sent, deadline, self.quiet, self.lag, watch.found)
 
     def may_be_cleared(self, watch: Watch, now: float) -> bool:
-        """Return whether what a person decided about a call may be carried out: not while the provider works on it.
+        """Return whether a person's decision to send a call again may be carried out: the provider cannot work on it.
 
-        The person waits as long, by a wall clock, which may be stepped; the clock of the process that sent it is not.
+        The page makes the person wait as long, but by a wall clock, which may be set. The clock of the process that has
+        sent the call may not.
         """
         return not watch.is_own or now >= self.rests_until(watch)
 
     def may_be_worked_on(self, now: float) -> bool:
-        """Return whether the provider may still be working on a call in doubt: then the balance may change by that."""
+        """Return whether the provider may still be working on a call in doubt, so that the balance may change."""
         return any(now < self.rests_until(watch) for watch in self.watches.values())
 
     def note_found(self, connection: Transaction, watch: Watch, now: float) -> None:
-        """Let a call rest again after an order of it was found; learn its age if it is the longest delay so far."""
+        """Let a call rest again after an order of it was found. Remember the delay if it is the longest so far."""
         watch.found = now
         if watch.looked and now - watch.sent > self.lag:
             self.lag = now - watch.sent
@@ -172,7 +174,7 @@ class Watches:
         return now >= max(self.next_look, self.free_at)
 
     def looked(self, now: float, seconds: float = 0.0) -> None:
-        """Plan the next look after one of these seconds: later each time, but as soon as a call has rested."""
+        """Plan the next look after one that took these seconds: later each time, but as soon as a call has rested."""
         self.free_at = now + seconds
         self.looks += 1
         self.next_look = now + LOOKS[min(self.looks, len(LOOKS) - 1)]
@@ -182,11 +184,11 @@ class Watches:
     # When to look alone
 
     def wants_turn(self, now: float) -> bool:
-        """Return whether to send nothing more until a look was taken alone: it may settle a call."""
+        """Return whether to stop sending until a look was taken alone, because it may settle a call."""
         return any(call.waits and not call.paused and self._may_settle(call, now) for call in self.calls)
 
     def _may_settle(self, call: DoubtfulCall, now: float) -> bool:
-        """Return whether a look alone may settle a call now. One that was left to a person may, once it is cleared."""
+        """Return whether a look alone may settle a call now. For a call left to a person, only once it is cleared."""
         watch = self.watches[call.attempt_id]
         is_cleared = call.cleared and self.may_be_cleared(watch, now)
         if is_cleared and watch.next_turn == FOR_A_PERSON:
@@ -194,7 +196,7 @@ class Watches:
         return now >= watch.next_turn and (watch.ready or is_cleared)
 
     def postpone(self, watch: Watch, now: float, seconds: float = 0.0) -> None:
-        """Let other work go on after a look alone that proved nothing about this call: as long as it took at least."""
+        """Let other calls be made for at least `seconds` after a look alone that proved nothing about this one."""
         watch.next_turn = now + max(seconds, self.quiet * TURNS[min(watch.failed_turns, len(TURNS) - 1)])
         watch.failed_turns += 1
 
