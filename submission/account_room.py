@@ -48,14 +48,14 @@ class Room:
     budget: float | None = None  #: US dollars a UTC day, by the settings
     clock: Callable[[], float] = time.time  #: Unix time
     state: AccountState | None = None  #: None: there is only one account
-    #: Of services that cost more through this account than is listed.
+    #: Service id → price, of the services that cost more through this account than is listed.
     prices: Mapping[str, float] = field(default_factory=lambda: NO_PRICES)
-    wants_balance: bool = False  #: its balance does not suffice for some running batch, and must be read again first
+    wants_balance: bool = False  #: the balance seems too low for some running batch, and must be read again first
     _today: Spent | None = None
     _since_reading: dict[int, Spent] = field(default_factory=dict)  #: since the newest balance, by its id
 
     def note(self, connection: Transaction) -> None:
-        """Read what the admins and the process that leads have left about this account."""
+        """Read what the admins and the leader have stored about this account."""
         states = {state.name: state for state in account_store.accounts(connection)}
         self.state = states.get(self.account)
         self.prices = account_store.prices(connection).get(self.account, NO_PRICES) if states else NO_PRICES
@@ -67,7 +67,7 @@ class Room:
 
     @property
     def may_send(self) -> bool:
-        """Whether nothing but its money keeps this account from sending."""
+        """Whether this account may send as far as its money suffices: nobody has stopped it or switched it off."""
         return self.state is None or not self.state.obstacle
 
     def set_limit(self, connection: Transaction, throttle: Throttle, limit: int | None) -> None:
@@ -87,7 +87,7 @@ class Room:
         return min(self._budget_left(connection), self._balance_left(connection)) - risk
 
     def stop(self, connection: Transaction, words: str, seconds: float | None = None) -> bool:
-        """Let this account send nothing for these seconds, or until a person lets it. False: it is the only one."""
+        """Stop this account for these seconds, or until a person resumes it. Return False if it is the only one."""
         if self.state is None:
             return False
         goes_on_at = None if seconds is None else self.clock() + seconds

@@ -1,8 +1,8 @@
 """The account between the calls: its balance while the provider works on no call, and prices that rise.
 
 The loop of production_submission_system.py calls turn and write; worker threads ask the provider. A balance counts as
-evidence only if no call was sent between the question and its answer, also not by another process that has taken the
-lease since. This module sends no order.
+evidence only if no call was sent while it was read, neither by this process nor by one that has taken the lease since.
+This module sends no order.
 """
 
 import logging
@@ -62,7 +62,7 @@ class AccountWatch:
         self._wake = wake
         self._check = check
         self._burst = 0  #: counts the times that calls were sent
-        self._reading: int | None = None  #: the burst before which a balance is being read
+        self._reading: int | None = None  #: _burst when the reading of a balance began; None: none is read
         self._reading_until = 0.0
         self._read_at: float | None = None  #: when the balance was last read; None: calls were sent since
         self._unwritten: Holding | None = None  #: a balance that is written with the next commit

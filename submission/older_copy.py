@@ -63,16 +63,16 @@ def has_unrecorded_answers(database: IMEIDatabase, checkpoints: Checkpoints) -> 
 
 
 def stop_restored(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
-    """Let a database that is about to be restored order nothing before its orders were completed."""
+    """Stop all orders of a database that is about to be restored, until its missing orders are rebuilt."""
     if not recognise_older_copy(database, checkpoints):
         with database.write() as connection:
             stop_all(connection, RESTORED)
 
 
 def reopen_answered(connection: Transaction, checkpoints: Checkpoints, account: str = MAIN_ACCOUNT) -> None:
-    """planned → sending for every chunk whose answer to an account is kept already, so that the recovery reads it.
+    """Set planned chunks whose answers are kept already to sending, so that the recovery records these answers.
 
-    Where there is one the database is an older copy, and what else is planned may have been sent as well: it waits.
+    If there is one, the database is an older copy, and its other planned calls may have been sent too: all is stopped.
     """
     reopened = [
         chunk_id
@@ -99,9 +99,9 @@ def stop_where_answered(database: IMEIDatabase, checkpoints: Checkpoints) -> Non
 
 
 def _reopen(connection: Transaction, batch_id: int, kept: Mapping[int, int]) -> list[int]:
-    """Set planned chunks that were answered under a later attempt (kept: chunk id → attempt) to the one before.
+    """Set planned chunks that were answered under a later attempt to the attempt before it. Return their ids.
 
-    Returns their ids.
+    kept: chunk id → the newest attempt of which an answer is kept.
     """
     found = _answered_later(connection, batch_id, kept)
     batch_recovery.set_attempts(connection, {chunk_id: kept[chunk_id] - 1 for chunk_id in found})

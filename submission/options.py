@@ -12,7 +12,7 @@ from submission.account_guard import mark_of
 
 
 def call_threads(count: int) -> Executor:
-    """Return the threads in which calls are made, all started: to start one between busy ones stalls the writer."""
+    """Return the threads in which calls are made, all started: starting one while others are busy delays the writer."""
     pool, all_there = ThreadPoolExecutor(count, thread_name_prefix="call"), threading.Barrier(count + 1)
     for _ in range(count):
         pool.submit(all_there.wait)
@@ -28,9 +28,9 @@ class Options:
     limit: int | None = None  #: calls a minute to the provider, in all
     chunk_size: int = 100
     settle_quiet: float = 60.0
-    call_timeout: float = 120.0  #: how long a call may take: nobody can know earlier that it placed nothing
-    send_order_key: bool = False  #: single orders carry a key of ours, which some panels know; it is never trusted
-    resend_limit: float = 5.0  #: US dollars that are sent again without a person on the strength of one proof
+    call_timeout: float = 120.0  #: how long a call may take; before, nothing shows that it placed nothing
+    send_order_key: bool = False  #: calls of one IMEI carry a key by which some panels know a repeat; never relied on
+    resend_limit: float = 5.0  #: US dollars that are sent again after one proof without asking a person
     poll: float = 0.25  #: how often to look for new batches while nothing happens
     maintenance_wait: float = 30.0
     patience: float = 200.0  #: how long submit_batch waits for doubt to settle after the last answer

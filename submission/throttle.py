@@ -1,8 +1,8 @@
-"""How many calls the provider gets: within a known limit, within what its 429s teach, and no more than it bears.
+"""How many calls the provider gets: within a known limit, within the limit that its 429s show, and at its speed.
 
 One Throttle serves all threads of the process that calls the provider, so they slow down together and start again one
 after another. The loop asks how many orders may start and never waits in here; time (monotonic seconds) comes in as an
-argument. A thread that reads (results, lists, the audit) waits for its turn: orders go first, and reads have a share.
+argument. A thread that reads (results, lists, the audit) waits in here: orders go first, and reads have a share.
 This module knows no HTTP, and places and reads nothing.
 """
 
@@ -29,8 +29,8 @@ LOOK = 0.2
 #: Seconds between two starts: a call's usual time divided by the number of workers, within these bounds. So the first
 #: 429 of a window comes back before thirty calls have run into it.
 SHORTEST_SPACING, LONGEST_SPACING, FIRST_SPACING = 0.001, 0.02, 0.005
-#: The spacing is multiplied by HURRY after SURE calls for each worker without a 429; otherwise a call that starts late
-#: is never made up for.
+#: After SURE calls for each worker without a 429, the spacing is multiplied by HURRY. Otherwise the time that a late
+#: start has cost is never recovered.
 SURE, HURRY = 10, 0.5
 #: Where there is a limit, the spacing is the time that a 429 takes, at most this.
 MOST_SPACING = 0.05
@@ -148,7 +148,7 @@ class Throttle:
             self._orders.extend(sorted(self.clock() - age for age in ages))
 
     def wait(self, now: float, longest: float) -> float:
-        """Seconds (at most longest) after which there may be permits again."""
+        """Return the seconds (at most longest) after which there may be permits again."""
         if self.hold_until > now:
             return min(longest, self.hold_until - now)
         if self.estimate.kind is LimitKind.NONE:
@@ -241,7 +241,7 @@ class Throttle:
             self._reads.append(self.clock())
 
     def read_limited(self, seconds: float) -> None:
-        """A read was answered 429 and will be repeated after these seconds: all calls wait as long."""
+        """Let all calls wait for these seconds, because a read was answered 429."""
         with self._turn:
             self._read_hold = max(self._read_hold, self.clock() + seconds)
 
@@ -284,7 +284,7 @@ class Throttle:
             self._requests.extend(sorted(self.clock() - age for age in ages))
 
     def _due(self, now: float, room: int) -> int:
-        """How many of `room` calls the learned limit lets start now or in a moment."""
+        """Return how many of `room` calls may start now, or within AHEAD, by the learned limit."""
         count, moment = 0, max(now, self.next_start)
         while count < room and max(self.estimate.earliest(count, now), moment) <= now + AHEAD:
             moment = max(self.estimate.earliest(count, now), moment) + self.spacing
@@ -292,7 +292,7 @@ class Throttle:
         return count
 
     def _read_wait(self, now: float) -> float:
-        """Seconds after which a read that waits shall look again; 0 if it may start."""
+        """Return the seconds after which a waiting read checks again; 0 if it may start."""
         if self._closed:
             raise NotSentError("This program is ending.")
         hold_until = max(self.hold_until, self._read_hold)
