@@ -156,7 +156,7 @@ def _judge_lines(lines: Sequence[str], text: str) -> tuple[Found, ...]:
         found = _with_seconds([value for line in values for value in line])
     else:
         found = [value for line in values for value in _with_seconds(line)]
-    return tuple(_noted(value, ONE_OF_SEVERAL) for value in found) or (rejected(text, NO_DIGITS),)
+    return tuple(_one_of_several(value) for value in found) or (rejected(text, NO_DIGITS),)
 
 
 def _kept(values: Sequence[Found], text: str) -> list[Found]:
@@ -220,7 +220,7 @@ def _judge_parts(bare: str, text: str) -> list[Found]:
         if len(parts) > 1 and all(map(_MAYBE.search, parts)):
             judged = [_judge_plain(part, part) for part in parts]
             if all(judged):
-                return _without_bodies([_noted(value, ONE_OF_SEVERAL) for found in judged for value in found])
+                return _without_bodies([_one_of_several(value) for found in judged for value in found])
     return _judge_words(bare, text)
 
 
@@ -293,7 +293,7 @@ def _judge_groups(groups: list[str], text: str) -> list[Found]:
         note = VERSION_DROPPED if lengths == (15, 2) else TAKEN_OUT if lengths.count(15) == 1 else ONE_OF_SEVERAL
         return [_judge_run(group, text, note, beside=True) for group in long]
     if len(long) == len(groups):
-        return [_noted(judge_digits(group, text), ONE_OF_SEVERAL) for group in groups]
+        return [_one_of_several(judge_digits(group, text)) for group in groups]
     if long and lengths != (14, 1) and lengths not in _GROUPED_VERSIONS:
         return [_judge_run(group, text, TAKEN_OUT, beside=False) for group in long]
     return _judge_joined("".join(groups), groups, text)
@@ -340,8 +340,9 @@ def _judge_run(run: str, text: str, note: str, beside: bool) -> Found:
     return rejected(text, INSIDE_WORDS)
 
 
-def _noted(found: Found, note: str) -> Found:
-    return replace(found, kind=Kind.REPAIRED, note=note) if found.kind is Kind.READY else found
+def _one_of_several(found: Found) -> Found:
+    """Return a readable IMEI as repaired, with the note that its cell holds several values."""
+    return replace(found, kind=Kind.REPAIRED, note=ONE_OF_SEVERAL) if found.kind is Kind.READY else found
 
 
 def _judge_words(bare: str, text: str) -> list[Found]:
