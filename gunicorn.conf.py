@@ -29,7 +29,7 @@ SWITCH_AFTER = 0.0005
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings, or the end of the program with the sentence that mends them."""
+    """Return the settings, or end the program with a sentence that says what to correct."""
     try:
         return load_settings(environ)
     except SettingsError as error:
@@ -37,7 +37,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def whole_number(environ: Mapping[str, str], name: str, default: int) -> int:
-    """A count that only the server needs, or the end of the program with a sentence."""
+    """Return a count that only the server needs, or end the program with a sentence about it."""
     text = environ.get(name, "").strip() or str(default)
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 64:
         sys.exit(f"HAMMER-API cannot start. {name} is {text!r}: it must be a whole number from 1 to 64.")
@@ -86,7 +86,7 @@ request_counts = RequestCounts()
 
 
 def on_starting(server: Any) -> None:
-    """Before the workers are: choose how they use memory, and in the demo start the provider that they look for."""
+    """Before workers start: choose how they use memory, and in the demo start the provider that they will use."""
     refuse_plain_http(app_settings, server.cfg.address)
     log_uncaught()
     use_one_heap()
@@ -98,7 +98,7 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Say where the page is."""
+    """Print the address of the page."""
     address = str(server.LISTENERS[0]).replace("//0.0.0.0", "//127.0.0.1")
     mode = "Demo, nothing is charged. " if app_settings.demo else ""
     sys.stdout.write(f"\n  {mode}Open {address}\n\n")

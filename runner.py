@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two tries to become the leader, and the longest wait after the leader failed again and again.
 ELECTION_INTERVAL, LONGEST_PAUSE = 1.0, 60.0
-#: Seconds after which a lock that was only looked at is free.
+#: Seconds after which a lock is free again that another process has taken only to see whether there is a leader.
 MOMENT = 0.05
 #: Seconds that reads of the provider get to end when the leader ends.
 WORKERS_PATIENCE = 5.0
@@ -68,10 +68,9 @@ NEW_OBJECTS = 10_000  #: objects after which the collector looks for cycles; 700
 
 @contextmanager
 def led(settings: Settings, database: IMEIDatabase) -> Iterator[Leader | None]:
-    """See that there is a leader: this process becomes it, as long as this is held, where no other one is.
+    """Lead as long as this context is open, unless another process leads; then None is yielded.
 
-    Yields None where another process leads. On a database server only workers lead. Raises OtherAccountError,
-    DemoError, and NotSentError where no worker does.
+    On a database server only workers lead. Raises OtherAccountError, DemoError, and NotSentError if no worker leads.
     """
     require_account(database, settings)
     lock = leader_lock(database, settings.data_dir)
@@ -96,9 +95,9 @@ def _acquired_after_a_moment(lock: LeaderLock) -> bool:
 
 @contextmanager
 def taking_the_lead(settings: Settings, database: IMEIDatabase) -> Iterator[Leader]:
-    """Become the leader as long as this is held; a process that leads hands over when its calls have ended.
+    """Lead as long as this context is open; a process that leads hands over when its calls have ended.
 
-    Raises NotSentError where it does not, OtherAccountError and DemoError.
+    Raises NotSentError if it does not hand over, OtherAccountError and DemoError.
     """
     require_account(database, settings)
     lock = leader_lock(database, settings.data_dir)
@@ -111,7 +110,7 @@ def taking_the_lead(settings: Settings, database: IMEIDatabase) -> Iterator[Lead
 
 def _wait_for_the_lead(database: IMEIDatabase, lock: LeaderLock, patience: float) -> None:
     left_behind = request_store.waiting(database, RequestKind.LEAD)
-    if left_behind is not None:  # by a command that was killed: it is too old to be heeded
+    if left_behind is not None:  # by a command that was killed
         request_store.take_back(database, left_behind.request_id, time.time())
     request_id = request_store.leave(database, RequestKind.LEAD, "", time.time())
     deadline = time.monotonic() + patience
