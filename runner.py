@@ -68,7 +68,7 @@ NEW_OBJECTS = 10_000  #: objects after which the collector looks for cycles; 700
 
 @contextmanager
 def led(settings: Settings, database: IMEIDatabase) -> Iterator[Leader | None]:
-    """Lead as long as this context is open, unless another process leads; then None is yielded.
+    """Lead as long as this context is open. Yield None instead where another process leads.
 
     On a database server only workers lead. Raises OtherAccountError, DemoError, and NotSentError if no worker leads.
     """

@@ -62,7 +62,7 @@ class AccountWatch:
         self._wake = wake
         self._check = check
         self._burst = 0  #: counts the times that calls were sent
-        self._reading: int | None = None  #: _burst when the reading of a balance began; None: none is read
+        self._reading: int | None = None  #: _burst when a balance began to be read; None: not reading
         self._reading_until = 0.0
         self._read_at: float | None = None  #: when the balance was last read; None: calls were sent since
         self._unwritten: Holding | None = None  #: a balance that is written with the next commit
