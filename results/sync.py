@@ -34,7 +34,7 @@ from storage.result_store import (
     pending_orders,
     read_pending,
     reparse_results,
-    store_results,
+    store_results_or_each,
     withheld,
 )
 from submission import may_be_one_order
@@ -65,6 +65,7 @@ NO_HALVING = 300.0
 MOST_ALONE = 100
 LONGEST_ANSWER = 300  #: characters of an answer that are kept
 LEFT_OUT = "The answer does not name it."
+UNSTORED = "The result cannot be stored; the log has the details: {}"
 #: How long the result text of a completed order may take.
 TEXT_PATIENCE = timedelta(days=1)
 #: Seconds between two looks at fresh orders, and at whether somebody pressed "sync now".
@@ -101,8 +102,10 @@ class _Round:
         self.answered = False  #: the provider spoke of its orders, in an answer or in a refusal
         self.failed = False  #: it did not, whatever it was asked for
         self.named: set[str] = set()
-        self.blamed: dict[str, str] = {}  #: orders that spoil their lists -> what the provider answered
+        self.blamed: dict[str, str] = {}  #: orders that spoil their lists -> what was answered, or why they do
         self.left_out: set[str] = set()  #: orders that an answer for them alone did not name
+        self.unstored: set[str] = set()  #: orders whose results could not be stored
+        self.error = ""  #: why no order of a list could be stored
 
 
 class OrderSync:
@@ -196,6 +199,7 @@ class OrderSync:
             for start in range(0, len(due), LIST_LENGTHS[0]):
                 if not stop.is_set():
                     self._ask_once(due[start : start + LIST_LENGTHS[0]])
+            error = self._round.error
         except GSMFusionAPIError as failure:
             logger.warning("Asking for fresh results failed: %s", failure)
             error = str(failure)
@@ -238,7 +242,7 @@ class OrderSync:
         except GSMFusionAPIError as error:
             logger.warning("Asking for results failed: %s", error)
             return str(error)
-        return ""
+        return self._round.error
 
     def _ask_alone(self, order_ids: list[str], stop: threading.Event) -> None:
         """Ask one by one for orders that spoil lists. Raises GSMFusionAPIError for errors that none of them caused."""
@@ -261,8 +265,19 @@ class OrderSync:
                 self._round.blamed[piece[0]] = error.raw or str(error)
             raise
         self._round.answered = True
-        self._round.updated += store_results(self.database, found, result_values)
+        self._store(found)
         return self._note(piece, found)
+
+    def _store(self, found: Sequence[IMEIOrder]) -> None:
+        """Store an answer. Where no order of several can be stored, none of them is the cause."""
+        updated, failed = store_results_or_each(self.database, found, result_values)
+        self._round.updated += updated
+        self._round.unstored |= set(failed)
+        reasons = {order_id: UNSTORED.format(why) for order_id, why in failed.items()}
+        if len(failed) < len(found) or len(found) == 1:
+            self._round.blamed |= reasons
+        else:
+            self._round.error = next(iter(reasons.values()), "")
 
     def _check(self, error: GSMFusionAPIError) -> None:
         """Raise error unless one order of a list may have caused it.
@@ -294,7 +309,7 @@ class OrderSync:
         named = {order.id for order in found}
         missing = [order_id for order_id in part if order_id not in named]
         self._asked |= dict.fromkeys(part, self._clock())
-        self._round.named |= named
+        self._round.named |= named - self._round.unstored
         if len(part) == 1:
             self._round.left_out |= set(missing)
         return missing

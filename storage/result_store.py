@@ -6,6 +6,7 @@ decision is used only where the order is as it was.
 """
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -14,11 +15,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Insert, Select, TextClause, bindparam, delete, func, or_, select
 
-from database import IMEIDatabase, Transaction, utc_now
+from database import DatabaseUnavailableError, IMEIDatabase, Transaction, utc_now
 from engines import read_prepared
 from orders import FINAL_STATUSES, IMEIOrder
 from schema import NOT_FINAL, PENDING_BY_DATE, each_of, orders, services, sql, upsert, withheld_results
 from storage import batch_states, outbox, stop_loss, verdict_store
+
+logger = logging.getLogger(__name__)
 
 #: Stored texts that are read again in one transaction.
 REPARSED_AT_ONCE = 500
@@ -55,7 +58,7 @@ class Decided(NamedTuple):
 
 
 class Withheld(NamedTuple):
-    """An order whose result the provider does not give when it is asked for it alone."""
+    """An order whose result the provider does not give when it is asked for it alone, or that cannot be stored."""
 
     order_id: str
     since: datetime  #: UTC
@@ -118,6 +121,31 @@ def store_results(database: IMEIDatabase, found: Sequence[IMEIOrder], change: Ch
     listed = {order.id: order for order in found}
     known = select(*READ).where(orders.c.order_id.in_(each_of(listed)))
     return _change(database, known, lambda row: change(listed[row.order_id], row), _write_results)
+
+
+def store_results_or_each(
+    database: IMEIDatabase, found: Sequence[IMEIOrder], change: Change
+) -> tuple[int, dict[str, str]]:
+    """Write as store_results() does; where that fails, each order by itself, so that one blocks no other.
+
+    Returns how many, and why the others cannot be stored, by order id. Raises DatabaseUnavailableError.
+    """
+    try:
+        return store_results(database, found, change), {}
+    except DatabaseUnavailableError:
+        raise
+    except Exception:  # a bug, or a value that no column takes
+        logger.exception("%d results cannot be stored at once: each is stored by itself", len(found))
+    stored, failed = 0, dict[str, str]()
+    for order in found:
+        try:
+            stored += store_results(database, [order], change)
+        except DatabaseUnavailableError:
+            raise
+        except Exception as error:
+            logger.exception("The result of order %s cannot be stored", order.id)
+            failed[order.id] = str(getattr(error, "orig", error)) or type(error).__name__
+    return stored, failed
 
 
 def _change(

@@ -18,7 +18,7 @@ from sqlalchemy import insert, select
 from stored_orders import all_orders
 from waiting import wait_until
 
-from database import IMEIDatabase, utc_now
+from database import DatabaseUnavailableError, IMEIDatabase, utc_now
 from gsm_fusion_client import (
     GSMFusionClient,
     NotSentError,
@@ -48,7 +48,7 @@ from results.sync import (
     told_status,
 )
 from schema import orders, services, status_changes
-from storage import batch_queries, order_queries
+from storage import batch_queries, order_queries, result_store
 from storage.result_store import withheld, withheld_orders
 
 
@@ -417,6 +417,68 @@ def test_a_wish_asks_for_the_orders_that_spoil_lists_last_and_not_without_end(da
     report = sync.sync()
     assert provider.lists == [30] + [1] * MOST_ALONE
     assert (report.asked, report.updated) == (130, 30)
+
+
+def odd_values(*odd: str) -> Callable[[IMEIOrder, Any], dict[str, Any]]:
+    """result_values() with a bug: it fails for these orders."""
+
+    def values(order: IMEIOrder, row: Any) -> dict[str, Any]:
+        if order.id in odd:
+            raise ValueError("an odd value")
+        return result_values(order, row)
+
+    return values
+
+
+def test_a_result_that_cannot_be_stored_blocks_no_other(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its order is named in the log, asked for alone and ever more rarely, and has its result once it can be stored."""
+    clock = Hours()
+    ids = pending(database, 130, clock.now - timedelta(days=3))
+    provider = ByHand()
+    with monkeypatch.context() as patched:
+        patched.setattr(order_sync, "result_values", odd_values(ids[7]))
+        report = OrderSync(database, provider, 300, clock).sync()
+        assert (report.error, report.updated, report.pending, provider.lists) == ("", 129, 1, [100, 30])
+        held = withheld(database)[ids[7]]
+        assert (held.spoils_lists, "an odd value" in held.answer) == (True, True)
+        assert f"The result of order {ids[7]} cannot be stored" in caplog.messages
+        seconds: list[float] = []
+        for second in range(0, 4 * 3600, 300):
+            provider.asked.clear()
+            OrderSync(database, provider, 300, clock).sync(only_due=True)
+            seconds += [second] if provider.asked else []
+            clock.pass_by(300)
+        assert seconds == [FIRST_REST * n for n in (1, 3, 7, 15)]
+    assert OrderSync(database, provider, 300, clock).sync().updated == 1
+    assert withheld(database) == {}
+
+
+def test_where_no_result_of_a_list_can_be_stored_no_order_is_the_cause(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are asked for all the same, and the round names the reason."""
+    ids = pending(database, 110)
+    provider = ByHand()
+    monkeypatch.setattr(order_sync, "result_values", odd_values(*ids[:100]))
+    report = OrderSync(database, provider, 300).sync()
+    assert (report.updated, report.pending, provider.lists) == (10, 100, [100, 10])
+    assert "an odd value" in report.error
+    assert withheld(database) == {}
+
+
+def test_a_database_that_cannot_be_written_to_ends_the_round_and_blames_no_order(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise DatabaseUnavailableError("", None, OSError("full"))
+
+    pending(database, 3)
+    monkeypatch.setattr(result_store, "store_results", full)
+    with pytest.raises(DatabaseUnavailableError):
+        OrderSync(database, ByHand(), 300).sync()
+    assert withheld(database) == {}
 
 
 class Wire(ByHand):

@@ -9,6 +9,7 @@ from order_tables import plan
 from pending_orders import ByHand, Hours, Spoiled, client_of, pending, place
 from simulated_provider import Knobs, Simulator, imeis
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from stored_orders import all_orders
 
 from database import IMEIDatabase
@@ -21,7 +22,7 @@ from results.sync import (
 )
 from schema import orders, status_changes
 from storage import result_store
-from storage.result_store import store_results, withheld, withheld_orders
+from storage.result_store import store_results, store_results_or_each, withheld, withheld_orders
 
 #: Orders that threads of this process place: those of a database on a server are placed by jobs.
 ON_A_FILE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -51,6 +52,25 @@ def test_a_result_of_long_sentences_is_stored_as_any_other(database: IMEIDatabas
     stored = sorted(all_orders(database), key=lambda row: row["id"])
     assert [row["status"] for row in stored] == ["Completed", "Completed", "Rejected"]
     assert all(row["carrier"] and words.startswith(row["carrier"]) for row in stored[1:])
+
+
+def test_orders_are_stored_one_by_one_where_one_holds_what_no_column_takes(database: IMEIDatabase) -> None:
+    rows = [{"order_id": str(n), "imei": imeis(3)[n], "status": "Pending"} for n in range(3)]
+    with database.write() as connection:
+        connection.execute(orders.insert(), rows)
+    found = [IMEIOrder(str(n), imeis(3)[n], "Completed", "Model: iPhone 15") for n in range(3)]
+
+    def change(order: IMEIOrder, row: Any) -> dict[str, Any]:
+        values = result_values(order, row)
+        return values | {"imei": None} if order.id == "1" else values
+
+    with pytest.raises(DBAPIError):
+        store_results(database, found, change)
+    stored, failed = store_results_or_each(database, found, change)
+    assert (stored, list(failed)) == (2, ["1"])
+    assert failed["1"] and "SQL:" not in failed["1"]
+    statuses = {row["order_id"]: row["status"] for row in all_orders(database)}
+    assert statuses == {"0": "Completed", "1": "Pending", "2": "Completed"}
 
 
 @ON_A_FILE
