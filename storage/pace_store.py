@@ -106,10 +106,14 @@ class Slots:
         return replace(self, newest_start=newest, hold_until=hold, seen_at=seen, orders=orders, reads=reads)
 
     def without(self, start: float) -> "Slots":
-        """Return the row without the call at this start. What was reserved in vain delays nobody."""
+        """Return the row without the call at this start. What was reserved in vain delays nobody.
+
+        Without a limit the start before it is not known: it may have been the distance of two starts earlier.
+        """
         orders = tuple(at for at in self.orders if at != start)
         reads = tuple(at for at in self.reads if at != start)
-        newest = self.newest_start if self.newest_start != start else max((*orders, *reads), default=0.0)
+        before = max((*orders, *reads), default=start - max(self.spacing, LEAST))
+        newest = before if self.newest_start == start else self.newest_start
         return replace(self, orders=orders, reads=reads, newest_start=newest)
 
 

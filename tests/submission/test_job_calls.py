@@ -424,6 +424,18 @@ def test_no_window_has_more_calls_than_the_limit(database: IMEIDatabase) -> None
     assert starts[-1] - starts[0] < 10.0 * len(starts) / 4
 
 
+def test_a_start_that_was_given_back_lets_none_come_closer_than_the_distance(database: IMEIDatabase) -> None:
+    """Without a limit no list of starts says when the call before it began."""
+    with at_once(database) as connection:
+        pace_store.write_pace(connection, "main", CallPace(0.0, 5.0, None, 61.0, orders_wait=False))
+        made, in_vain = (pace_store.reserve_unlimited(connection, "main") for _ in range(2))
+        assert made and in_vain
+        pace_store.give_back(connection, "main", in_vain)
+        slot = pace_store.reserve_unlimited(connection, "main")
+    assert slot is not None
+    assert slot.start == pytest.approx(made.start + 5.0)
+
+
 def test_reads_keep_to_their_share_while_orders_wait(database: IMEIDatabase) -> None:
     with at_once(database) as connection:
         pace_store.write_pace(connection, "main", CallPace(0.0, 0.0, 10, 60.0, orders_wait=True))
