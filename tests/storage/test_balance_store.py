@@ -168,6 +168,18 @@ def test_a_rejected_order_of_unknown_price_may_have_brought_back_what_its_servic
         assert refunds.cost_of_unread(connection, ["7"]) == paid
 
 
+@pytest.mark.parametrize(("status", "cost"), [(None, 0.3), ("Pending", 0.3), ("Rejected", 0.0)])
+def test_what_may_be_paid_back_counts_an_order_without_a_status(
+    database: IMEIDatabase, status: str | None, cost: float
+) -> None:
+    """It was imported or restored: its rejection is not recorded, as that of a pending one."""
+    row = {"imei": "353370080089458", "order_id": "7", "status": status, "credits": 0.3}
+    with database.write() as connection:
+        connection.execute(schema.orders.insert().values(row))
+    with database.read() as connection:
+        assert refunds.cost_of_unread(connection, ["7"]) == cost
+
+
 def test_a_rejected_order_counts_again_only_if_it_changes_once_more(database: IMEIDatabase) -> None:
     """The provider may have paid it back only then; a grade that is written again is no change of its."""
     answered(database, call(database, imeis(1)), 1)
