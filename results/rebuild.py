@@ -23,7 +23,7 @@ from results.sync import report_values, result_values, told_status
 from settings import MAIN_ACCOUNT
 from storage import audit_store
 from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, PlannedOrder, Records
-from storage.result_store import store_results
+from storage.result_store import store_results_or_each
 from submission import Checkpoints
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def rebuild_records(
     A result that is known is never overwritten with less.
     """
     restored = audit_store.restore(database, rows)
-    updated = store_results(database, [order for order in listed if order.id], result_values)
+    updated, _ = store_results_or_each(database, [order for order in listed if order.id], result_values)
     audit_store.name_services(database, [order.order_id for order in planned.kept])
     missing = tuple(audit_store.unknown_among(database, planned.kept))
     logger.info("Restored %d orders; %d that kept answers name are missing", restored.new, len(missing))

@@ -19,7 +19,7 @@ from settings import MAIN_ACCOUNT
 from storage import request_store
 from storage.background import Duty, name_for
 from storage.request_store import Request
-from storage.result_store import store_results
+from storage.result_store import store_results_or_each
 from storage.rows import Order
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def _answer(database: IMEIDatabase, client: ResultProvider, taken: Sequence[Requ
     """Ask once, store, and finish the requests; a failure that is not the last try leaves them as they are."""
     words = failure = ""
     try:
-        store_results(database, client.get_imei_orders([request.argument for request in taken]), result_values)
+        store_results_or_each(database, client.get_imei_orders([request.argument for request in taken]), result_values)
     except GSMFusionAPIError as error:
         logger.warning("Results that somebody waits for did not come: %s", error)
         if not is_last:

@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 
 from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
-from orders import RequestKind
-from results import answer_waiting
+from orders import IMEIOrder, RequestKind
+from results import answer_waiting, soon
 from results.soon import ask_soon
+from results.sync import result_values
 from storage import request_store
 
 NOW = 1_700_000_000.0
@@ -50,6 +52,28 @@ def test_all_that_wait_are_one_call_and_an_unknown_order_keeps_none_from_its_res
         answer_waiting(database, client)
     assert pending(database) == []
     assert not is_asked(database)
+
+
+def test_a_result_that_cannot_be_stored_keeps_nobody_waiting_for_another(
+    database: IMEIDatabase, provider: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its request is finished, too: it would be asked for again by each leader."""
+    with system(provider, database, in_use=False) as submission:
+        submission.submit_batch(imeis(3), SERVICE)
+    odd, *others = pending(database)
+
+    def values(order: IMEIOrder, row: Any) -> dict[str, Any]:
+        if order.id == odd:
+            raise ValueError("an odd value")
+        return result_values(order, row)
+
+    monkeypatch.setattr(soon, "result_values", values)
+    for order_id in (odd, *others):
+        ask_soon(database, order_id, time.time(), time.time())
+    with GSMFusionClient("DEMO-KEY", "demo", 5, options=ClientOptions(provider.base_url)) as client:
+        answer_waiting(database, client)
+    assert pending(database) == [odd]
+    assert request_store.newest_finished(database, RequestKind.RESULT, odd) is not None
 
 
 def test_a_result_is_asked_for_at_once_then_more_and_more_seldom_and_left_to_the_sync(database: IMEIDatabase) -> None:
