@@ -32,6 +32,12 @@ UNUSABLE_STATES = {
     "58": "The disk of the database server fails.",
 }
 UNREACHABLE = UNUSABLE_STATES["08"]
+POOLED = (
+    "A pooler such as PgBouncer takes the settings from connections to the database server: let DATABASE_URL name the"
+    " server itself."
+)
+#: How a pooler refuses the settings of a connection.
+REFUSES_SETTINGS = "unsupported startup parameter"
 
 
 class DatabaseUnavailableError(OperationalError):
@@ -72,6 +78,8 @@ def why_unusable(error: BaseException | None) -> str:
 def _why_server(error: psycopg.Error) -> str:
     state = error.sqlstate or ""
     found = next((UNUSABLE_STATES[state[:size]] for size in (5, 2) if state[:size] in UNUSABLE_STATES), "")
+    if not state and REFUSES_SETTINGS in str(error):
+        return POOLED
     is_cut = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return UNREACHABLE if is_cut else found
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, ProgrammingError
 
 from engines.clean_text import CleanTextDumper
 from engines.direct import Direct, direct
-from engines.errors import UnusableDatabaseError, unavailable_error
+from engines.errors import POOLED, UnusableDatabaseError, unavailable_error
 from engines.postgresql_copies import write_dump
 from sqlite_file import Copy
 
@@ -66,6 +66,8 @@ NOT_UNICODE = (
     "The database has the encoding {}, which cannot hold all texts: make another one with CREATE DATABASE name ENCODING"
     f" '{ENCODING}' TEMPLATE template0 LOCALE 'C'."
 )
+#: A pooler that was told to ignore the options of a connection loses them; prepared statements fail there, too.
+ARRIVED = f"SELECT current_setting('lock_timeout') = '{PATIENCE:g}s'"
 NOT_OWNER = "The user of DATABASE_URL may not make tables in this database: make this user its owner."
 REVISION = "SELECT version_num FROM alembic_version"
 HAS_REVISION = "SELECT to_regclass('alembic_version') IS NOT NULL"
@@ -145,7 +147,7 @@ class PostgreSQLServer:
         """A server has no file that could be replaced."""
 
     def migrate(self, known: Sequence[str], upgrade: Callable[[Connection], None]) -> None:
-        """Migrate the tables. Raises UnusableDatabaseError for a server that is too old.
+        """Migrate the tables. Raises UnusableDatabaseError for a server that is too old, or behind a pooler.
 
         Tables of a newer version are taken: its migrations only add what this version does not use, so that both run
         side by side while machine after machine is updated.
@@ -154,6 +156,8 @@ class PostgreSQLServer:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATIONS})")
             if connection.dialect.server_version_info < (LEAST_VERSION,):  # type: ignore[operator]
                 raise UnusableDatabaseError(f"PostgreSQL {LEAST_VERSION} or newer is needed: update the server.")
+            if not connection.exec_driver_sql(ARRIVED).scalar_one():
+                raise UnusableDatabaseError(POOLED)
             encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
             if encoding != ENCODING:
                 raise UnusableDatabaseError(NOT_UNICODE.format(encoding))

@@ -15,6 +15,11 @@ def test_a_broken_connection_is_a_server_that_cannot_be_reached(error: psycopg.E
     assert why_unusable(error) == UNREACHABLE
 
 
+def test_a_pooler_that_takes_no_settings_of_connections_is_named() -> None:
+    words = 'connection to server at "127.0.0.1", port 6432 failed: FATAL:  unsupported startup parameter: options'
+    assert "PgBouncer" in why_unusable(psycopg.OperationalError(words))
+
+
 @pytest.mark.parametrize(
     ("error", "word"),
     [

@@ -3,11 +3,12 @@
 import os
 import threading
 import time
+from typing import Any
 
 import pytest
 from postgresql_cluster import Cluster
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import make_url, text
+from sqlalchemy import URL, Engine, create_engine, make_url, text
 
 from database import DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
 from engines import postgresql_server
@@ -63,6 +64,20 @@ def test_a_connection_that_is_kept_is_not_ended_for_doing_nothing(cluster: Clust
             for _ in range(2):
                 assert opened.count_orders() == 0
                 time.sleep(0.3)
+
+
+def test_a_server_that_the_settings_of_connections_do_not_reach_is_refused(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pooler that is told to ignore them: locks would be waited for without end, and stopped writers never ended."""
+
+    def without_options(url: URL, connect_args: dict[str, Any], **given: Any) -> Engine:
+        return create_engine(url, connect_args={**connect_args, "options": ""}, **given)
+
+    with cluster.migrated() as address:
+        monkeypatch.setattr(postgresql_server, "create_engine", without_options)
+        with pytest.raises(UnusableDatabaseError, match="PgBouncer"):
+            IMEIDatabase(address)
 
 
 def test_only_marked_statements_keep_their_plans(server_database: IMEIDatabase) -> None:
