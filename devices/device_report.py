@@ -149,7 +149,7 @@ def read_report(text: str) -> DeviceReport:
     kind, reason = _kind(found, display)
     if reason:
         found.setdefault("reason", reason)
-    fields = {field: _short(field, _main(found, field)) for field in MAIN_FIELDS}
+    fields = {field: short_value(field, _main(found, field)) for field in MAIN_FIELDS}
     other = {name: value for name, value in found.items() if name not in MAIN_FIELDS and name != "lock"}
     imeis = _all_imeis(facts, found)
     return DeviceReport(kind=kind, other=other, pairs=tuple(pairs), display=display, imeis=imeis, **fields)
@@ -309,7 +309,7 @@ def _main(found: dict[str, str], field: str) -> str | None:
     return next((found[name] for name in names if name in found), None)
 
 
-def _short(field: str, value: str | None) -> str | None:
+def short_value(field: str, value: str | None) -> str | None:
     """Return the beginning of a value that is longer than MAX_VALUE, or its state where the beginning has another."""
     if value is None or len(value.encode()) <= MAX_VALUE:
         return value

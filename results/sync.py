@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from database import IMEIDatabase, Transaction, read_setting, utc_now
-from devices import read_report
+from devices import MAX_VALUE, read_report, short_value
 from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError
 from orders import FINAL_STATUSES, IMEIOrder, OrderStatus, until_result
 from results.asking import LIST_LENGTHS, ask_in_lists
@@ -34,6 +34,7 @@ from storage.result_store import (
     pending_orders,
     read_pending,
     reparse_results,
+    shorten_findings,
     store_results_or_each,
     withheld,
 )
@@ -70,6 +71,8 @@ UNSTORED = "The result cannot be stored; the log has the details: {}"
 TEXT_PATIENCE = timedelta(days=1)
 #: Seconds between two looks at fresh orders, and at whether somebody pressed "sync now".
 LOOK = 1.0
+#: Findings that a database finds orders by: an index of PostgreSQL takes no long text.
+INDEXED = ("imei2", "model", "carrier", "simlock", "fmi", "blacklist", "serial")
 #: Names in the settings table: the last request, the last request that was done, and the report of the last round.
 REQUESTED, DONE, LAST = "sync.requested", "sync.done", "sync.last"
 
@@ -418,8 +421,12 @@ def _is_requested(connection: Transaction) -> bool:
 
 
 def reparse(database: IMEIDatabase) -> tuple[int, int]:
-    """Apply the parser to every stored raw text. Returns (texts read, orders changed)."""
-    return reparse_results(database, report_values)
+    """Apply the parser to every stored raw text, and its limit to imported findings that have none.
+
+    Returns (texts read, orders changed).
+    """
+    read, changed = reparse_results(database, report_values)
+    return read, changed + shorten_findings(database, INDEXED, MAX_VALUE, short_value)
 
 
 def result_values(order: IMEIOrder, row: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Insert, Select, TextClause, bindparam, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Insert, Select, TextClause, and_, bindparam, delete, func, or_, select
 
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction, utc_now
 from engines import read_prepared
@@ -23,7 +23,7 @@ from storage import batch_states, outbox, stop_loss, verdict_store
 
 logger = logging.getLogger(__name__)
 
-#: Stored texts that are read again in one transaction.
+#: Orders that are read again in one transaction.
 REPARSED_AT_ONCE = 500
 #: What the change of an order is decided and graded by.
 READ = (orders.c.order_id, orders.c.imei, orders.c.imei2, orders.c.serial, orders.c.result_code, *verdict_store.GRADED)
@@ -260,13 +260,35 @@ def _withheld_columns() -> tuple[Any, ...]:
 
 def reparse_results(database: IMEIDatabase, values_of: Callable[[str, str], Values]) -> tuple[int, int]:
     """Read every stored raw text again by values_of(text, ordered IMEI). Returns (texts read, orders changed)."""
+    return _read_again(database, orders.c.result_code != "", lambda row: values_of(row.result_code or "", row.imei))
+
+
+def shorten_findings(
+    database: IMEIDatabase, names: Collection[str], most: int, short: Callable[[str, str | None], str | None]
+) -> int:
+    """Write short(name, value) for those of these columns that have more bytes, of orders without a raw text.
+
+    Returns how many orders change.
+    """
+    without_text = func.coalesce(orders.c.result_code, "") == ""
+    is_long = or_(*(func.octet_length(orders.c[name]) > most for name in names))
+    _, changed = _read_again(
+        database, and_(without_text, is_long), lambda row: {name: short(name, getattr(row, name)) for name in names}
+    )
+    return changed
+
+
+def _read_again(
+    database: IMEIDatabase, which: ColumnElement[bool], values_of: Callable[[Any], Values]
+) -> tuple[int, int]:
+    """Write what values_of(row) gives for all these orders. Returns (orders read, orders changed)."""
     read = changed = last = 0
 
     def change(row: Any) -> Values:
-        values = values_of(row.result_code or "", row.imei)
+        values = values_of(row)
         return values if _differs(row, values) else {}
 
-    while ids := _with_texts(database, last):
+    while ids := _row_ids(database, which, last):
         changed += _change(
             database, select(*READ).where(orders.c.id.in_(each_of(ids, "INTEGER"))), change, _write_again
         )
@@ -274,15 +296,15 @@ def reparse_results(database: IMEIDatabase, values_of: Callable[[str, str], Valu
     return read, changed
 
 
-def _with_texts(database: IMEIDatabase, last: int) -> list[int]:
-    """Return the row ids of the next orders with a result text, after a row id."""
-    query = select(orders.c.id).where(orders.c.id > last, orders.c.result_code != "").order_by(orders.c.id)
+def _row_ids(database: IMEIDatabase, which: ColumnElement[bool], last: int) -> list[int]:
+    """Return the row ids of the next ones of these orders, after a row id."""
+    query = select(orders.c.id).where(orders.c.id > last, which).order_by(orders.c.id)
     with database.read() as connection:
         return list(connection.execute(query.limit(REPARSED_AT_ONCE)).scalars())
 
 
 def _write_again(connection: Transaction, changed: Sequence[Decided]) -> None:
-    """Write what texts say that are read again."""
+    """Write what is read again of orders."""
     _write_graded(connection, changed, utc_now())
     batch_states.touch(connection, *_batches(changed))
 

@@ -13,6 +13,7 @@ from order_tables import ORDER
 from sqlalchemy import Connection, delete, insert, select, text
 
 from database import IMEIDatabase
+from results.sync import reparse
 from schema import batches, metadata, orders
 from storage.database_copy import CopyError, Repair, copy_tables
 
@@ -134,6 +135,21 @@ def test_a_value_that_the_server_cannot_hold_is_named_and_nothing_is_copied(
     assert words in str(found.value)
     with server_database.read() as connection:
         assert [*rows_of(connection)] == ["rule_versions", "totals_mark"]
+
+
+def test_a_file_with_a_finding_that_is_too_long_is_copied_after_reparse(
+    used: IMEIDatabase, server_database: IMEIDatabase
+) -> None:
+    hand = sqlite3.connect(used.path)
+    hand.executescript("UPDATE orders SET model = hex(randomblob(9000)), result_code = NULL WHERE id = 7")
+    hand.close()
+    with pytest.raises(CopyError, match="flask reparse"):
+        copied(used, server_database)
+    assert reparse(used)[1] >= 1
+    copied(used, server_database)
+    with used.read() as old, server_database.read() as new:
+        models = [connection.execute(select(orders.c.model).where(orders.c.id == 7)) for connection in (old, new)]
+        assert len({found.scalar_one() for found in models}) == 1
 
 
 def test_a_repaired_text_is_reported(file_database: IMEIDatabase, server_database: IMEIDatabase) -> None:
