@@ -144,7 +144,7 @@ def store_results_or_each(
             raise
         except Exception as error:
             logger.exception("The result of order %s cannot be stored", order.id)
-            failed[order.id] = str(getattr(error, "orig", error)) or type(error).__name__
+            failed[order.id] = str(getattr(error, "orig", error)).partition("\n")[0] or type(error).__name__
     return stored, failed
 
 
