@@ -80,9 +80,12 @@ def send_messages(messages: Sequence[Message], seconds: float = DEADLINE) -> dic
     found = dict.fromkeys((message.key for message in messages), Sent(False, TOO_LATE))
     urls = {message.key: message.url for message in messages}
     for line in output.splitlines(keepends=True):
-        if not line.endswith(b"\n"):  # the child was ended while it wrote
-            break
-        result = json.loads(line)
+        try:
+            result = json.loads(line) if line.endswith(b"\n") else None
+        except ValueError:
+            continue
+        if not isinstance(result, dict) or result.get("key") not in urls:
+            continue  # the child was ended while it wrote, or a service of Apprise printed this
         words = without_secrets(result["words"], urls[result["key"]])
         found[result["key"]] = Sent(result["sent"], words)
     return found

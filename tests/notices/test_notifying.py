@@ -1,10 +1,12 @@
 """Messages by Apprise: sent in a child process, with a result for each address, and no secret in any of them."""
 
 import json
+import sys
 
 import pytest
 from scripted_server import ScriptedServer, hang, reply
 
+from notices import notifying
 from notices.notifying import Message, Sent, send_messages, targets_of, without_secrets
 
 SECRET = "tok3n-of-the-service"
@@ -28,6 +30,15 @@ def test_a_service_that_hangs_is_given_up() -> None:
     with ScriptedServer(hang(10.0)) as server:
         found = send_messages([Message("a", f"json://127.0.0.1:{server.port}/", "T", "T")], seconds=1.0)
     assert found == {"a": Sent(False, "No answer came within 45 seconds.")}
+
+
+def test_what_a_service_prints_hides_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all messages of the run would be sent again, every five minutes."""
+    lines = ["no JSON", "7", '{"key": "x"}', json.dumps({"key": "a", "sent": True, "words": ""}), '{"key": "b", "sent"']
+    program = f"import sys; sys.stdin.read(); print({chr(10).join(lines)!r}, end='')"
+    monkeypatch.setattr(notifying, "COMMAND", (sys.executable, "-c", program))
+    found = send_messages([Message(key, "json://127.0.0.1/", "T", "T") for key in "ab"])
+    assert (found["a"].is_sent, found["b"].is_sent) == (True, False)
 
 
 @pytest.mark.parametrize(
