@@ -66,7 +66,7 @@ NO_HALVING = 300.0
 MOST_ALONE = 100
 LONGEST_ANSWER = 300  #: characters of an answer that are kept
 LEFT_OUT = "The answer does not name it."
-UNSTORED = "The result cannot be stored; the log has the details: {}"
+UNSTORED = "The result cannot be stored: {}"
 #: How long the result text of a completed order may take.
 TEXT_PATIENCE = timedelta(days=1)
 #: Seconds between two looks at fresh orders, and at whether somebody pressed "sync now".
