@@ -99,3 +99,18 @@ def test_the_longest_words_of_a_rejected_order_fit_into_one_index(server_databas
         text = f"IMEI NO.,STATUS,SERVICE,{','.join(titles)}\n{FIRST},Rejected,1,{','.join(words)}\n"
         _, plan = import_orders(server_database, read_orders(text.encode()), "x.csv")
         assert plan.counts.rows_new == (3 * length <= MAX_WORDS)
+
+
+@pytest.mark.parametrize("price", ["$9" + "9" * 400, "$10000000000000", "-1000001"])
+def test_a_row_with_an_endless_price_is_not_understood(price: str) -> None:
+    """No total could be counted with it: on a server no page showed one any more."""
+    odd, plain_row = rows_of(line().replace("$0.08", price), line())
+    assert odd.failure == f"{price[:40]!r} is not a price in US dollars."
+    assert plain_row.values["credits"] == 0.08
+
+
+@pytest.mark.parametrize("cell", [math.inf, math.nan, 1e308, 10**30])
+def test_a_cell_with_an_endless_number_is_no_price(cell: float) -> None:
+    with pytest.raises(NotUnderstoodError, match="is not a price"):
+        READERS["credits"](cell)
+    assert READERS["credits"](7) == 7.0
