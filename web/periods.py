@@ -64,7 +64,7 @@ def asked_period(months: Sequence[date], today: date) -> Period:
         return Period("All orders", month=ALL)
     if month:
         return month_of(_first_day(month))
-    return month_of(months[0] if months else today)
+    return month_of(next((month for month in months if month.year in YEARS), today))
 
 
 def period_before(period: Period, today: date) -> Period | None:

@@ -114,3 +114,13 @@ def test_a_cell_with_an_endless_number_is_no_price(cell: float) -> None:
     with pytest.raises(NotUnderstoodError, match="is not a price"):
         READERS["credits"](cell)
     assert READERS["credits"](7) == 7.0
+
+
+@pytest.mark.parametrize("day", ["0001-01-01 00:00:00", "9999-12-31 23:59:59.9", "3000-01-01"])
+def test_a_row_of_another_age_is_not_understood(day: str) -> None:
+    """No report could be made with it: the month after the last one is no date."""
+    odd, plain_row = rows_of(line(date=day), line())
+    assert odd.failure == f"{day!r} is not a date such as 2025-11-14 11:46:39."
+    assert plain_row.failure == ""
+    with pytest.raises(NotUnderstoodError, match="is not a date"):
+        READERS["order_date"](datetime(9999, 12, 31, 23, 59, 59, 900_000))

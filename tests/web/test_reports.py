@@ -61,6 +61,14 @@ def test_a_report_of_what_cannot_be_read_is_an_error_and_not_one_of_everything(b
     assert "“soon” is not a date" in words(browser.get("/reports?since=soon"))
 
 
+@pytest.mark.parametrize("day", [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59)])
+def test_an_order_of_another_age_hides_no_report(browser: Browser, database: IMEIDatabase, day: datetime) -> None:
+    """Earlier versions imported any date."""
+    store(database, [{"order_date": day}])
+    for page in ("/reports", "/reports?month=all", "/reports/spend.csv?by=day", "/reports/print"):
+        assert browser.get(page).status_code == 200, page
+
+
 def test_a_period_has_its_first_and_last_day_and_the_sums_of_its_orders(
     browser: Browser, database: IMEIDatabase
 ) -> None:
