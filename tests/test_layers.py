@@ -234,6 +234,12 @@ def test_every_room_is_on_exactly_one_floor() -> None:
     assert sorted([SIMULATOR, *(room for rooms in FLOORS for room in rooms)]) == ROOMS
 
 
+def test_the_readme_names_each_room_with_its_floor() -> None:
+    rows = re.findall(r"^\| ((?:`\w+/`(?:, )?)+) \|.*\| (\d+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = {room: int(floor) for rooms, floor in rows for room in re.findall(r"\w+", rooms)}
+    assert named == {room: floor_of(room) + 1 for room in PACKAGES if room != SIMULATOR}
+
+
 def test_the_root_stays_small_and_packages_are_one_level_deep() -> None:
     assert len(list(ROOT.glob("*.py"))) <= MOST_FILES_AT_THE_ROOT
     assert [path for package in PACKAGES for path in (ROOT / package).glob("*/*.py")] == []
