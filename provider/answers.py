@@ -23,6 +23,7 @@ from provider.failures import (
 from provider.xml import (
     error_texts,
     read_account,
+    read_named_imeis,
     read_orders,
     read_placement,
     read_plain_placement,
@@ -89,20 +90,23 @@ class _Listing(NamedTuple):
 
 def _listed(raw: bytes) -> _Listing:
     orders: list[IMEIOrder] = []
+    named = set[str]()
     opaque = hides_ids = False
     for part in list_parts(raw):
         root, is_opaque = _list_root(part)
         opaque, hides_ids = opaque or is_opaque, hides_ids or texts_name_orders(root)
-        found = read_orders(root)
+        found, here = read_orders(root), read_named_imeis(root)
         orders += found
+        named |= here
         if len(orders) > MAX_LISTED:
             raise UnreadableAnswerError(f"The provider's answer lists more than {MAX_LISTED} orders.")
-        if not found and len(part) > LIST_PART:
+        if not found and not here and len(part) > LIST_PART:
             raise UnreadableAnswerError(UNREADABLE.format("it is long and names no orders"))
+    unread = sorted(named - {order.imei for order in orders})
+    orders += [IMEIOrder("", imei, "") for imei in unread]
     if not orders:
         _raise_refusal(root)
-    named = {order.imei for order in orders if order.id}
-    return _Listing([order for order in orders if order.id or order.imei not in named], opaque, hides_ids)
+    return _Listing(orders, opaque, hides_ids)
 
 
 def _list_root(part: bytes) -> tuple[Element, bool]:

@@ -126,14 +126,13 @@ def _errors_among(parent: ET.Element, refused: bool) -> Iterator[tuple[str, str]
 
 
 def read_orders(root: ET.Element) -> list[IMEIOrder]:
-    """Return the orders of a getimeis answer, in its order.
+    """Return the orders of a getimeis answer, in its order; a record of an IMEI without a usable id has an empty one.
 
-    After them, with an empty id, comes each IMEI that the answer names without a readable order: the order of such an
-    IMEI may have been placed.
+    Such a record may be a second order of an IMEI that the answer names with an id, too.
     """
-    found = [
+    return [
         IMEIOrder(
-            id=record["id"],
+            id=record["id"] if _has_listed_id(record) else "",
             imei=plain_imei(record.get("imei", ""))[:LONGEST_WORD],
             status=_status(record),
             code=record.get("code", ""),
@@ -142,11 +141,18 @@ def read_orders(root: ET.Element) -> list[IMEIOrder]:
             replied_at=record.get("repliedat", ""),
         )
         for record in _order_records(root)
-        if len(record.get("id", "")) <= LONGEST_LISTED and _is_id(record.get("id", ""))
+        if _has_listed_id(record) or (record.get("imei") and len(record) > 1)
     ]
+
+
+def _has_listed_id(record: dict[str, str]) -> bool:
+    return len(record.get("id", "")) <= LONGEST_LISTED and _is_id(record.get("id", ""))
+
+
+def read_named_imeis(root: ET.Element) -> set[str]:
+    """Return each IMEI that an answer names anywhere: where no order of it can be read, one may have been placed."""
     written = {imei for element in root.iter("imei") for imei in IMEI_LIKE.findall(_text(element))}
-    named = {imei if imei.isascii() else plain_imei(imei) for imei in written}
-    return found + [IMEIOrder("", imei, "") for imei in sorted(named - {order.imei for order in found})]
+    return {imei if imei.isascii() else plain_imei(imei) for imei in written}
 
 
 def texts_name_orders(root: ET.Element) -> bool:

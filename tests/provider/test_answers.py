@@ -220,6 +220,15 @@ def test_an_imei_that_a_list_names_without_a_readable_order_does_not_count_as_ab
     assert [(order.id, order.imei) for order in listed] == [("15562209", IMEI_A), ("", IMEI_B)]
 
 
+@pytest.mark.parametrize("order_id", ["<id></id>", "<id>0</id>", f"<id>{'9' * 401}</id>", ""])
+@pytest.mark.parametrize("imei", [IMEI_A, "353370*****0011"])
+def test_a_record_without_an_id_is_listed_beside_another_order_of_its_imei(order_id: str, imei: str) -> None:
+    """An order that was just created: its IMEI counted as absent, because of the older order that has an id."""
+    unread = f"<imeis>{order_id}<package>269</package><imei>{imei}</imei><status>Pending</status></imeis>"
+    listed = parse_recent_orders(f"<result>{ORDER_A}{unread}</result>".encode())
+    assert [(order.id, order.imei) for order in listed] == [("15562209", IMEI_A), ("", imei)]
+
+
 #: Bodies of kinds that providers of this family really send, with what they say.
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "cases_xml.json").read_text(encoding="utf-8"))
 

@@ -160,7 +160,7 @@ def test_a_list_of_another_shape_is_read_too(body: str) -> None:
 def test_an_imei_that_one_part_of_a_list_names_without_an_order_may_have_one_in_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    nameless = ORDER_A.replace("15562209", "0")
+    nameless = f"<imeis><imei>{IMEI_A}</imei></imeis>"
     body = f"<result>{nameless}{_listing(40)}{ORDER_A}</result>".encode()
     whole = parse_recent_orders(body)
     monkeypatch.setattr("provider.answers.list_parts", lambda raw: list_parts(raw, 300))
