@@ -12,9 +12,12 @@ from orders import IMEIOrder
 READABLE = range(14, 17)
 #: Characters that hide a digit of a listed IMEI, and the least number of digits that must be left to compare.
 HIDDEN, LEAST_SHOWN = frozenset("xX*#•"), 6
+#: The least digits of a text that is neither a whole nor a masked IMEI, such as `3533...0001`, to compare it.
+LEAST_OF_PART = 4
 #: Digits of an IMEI.
 WHOLE = 15
 SEPARATORS = re.compile(r"[\s.-]")
+NO_DIGITS = re.compile(r"[^0-9]+")
 
 
 def bodies(imei: str) -> set[str]:
@@ -47,6 +50,18 @@ def shown_places(listed: str) -> tuple[int, ...]:
     """Return the places of the characters that a masked IMEI of full length shows; empty for any other text."""
     places = tuple(place for place, sign in enumerate(listed) if sign not in HIDDEN)
     return places if len(listed) == WHOLE and LEAST_SHOWN <= len(places) < WHOLE else ()
+
+
+def may_be_part(listed: str, imei: str) -> bool:
+    """Return whether a text that cannot be read as an IMEI shows the first and last digits of this one, or all of it.
+
+    It may have lost leading zeros or its end, leave out the middle, or hold a second number.
+    """
+    digits = NO_DIGITS.sub("", listed)
+    if len(digits) >= WHOLE:
+        return imei[:14] in digits
+    splits = range(len(digits) + 1) if len(digits) >= LEAST_OF_PART else ()
+    return any(imei.startswith(digits[:at]) and imei.endswith(digits[at:]) for at in splits)
 
 
 class MaskedOrders:

@@ -22,7 +22,7 @@ from provider import read_dates
 from settings import MAIN_ACCOUNT
 from storage import call_queries
 from submission.absence import ListView
-from submission.listed_imeis import MaskedOrders, bodies, is_same
+from submission.listed_imeis import MaskedOrders, bodies, is_same, may_be_part
 
 #: How many orders of ours nearest before a call are its clock, and must be in the list.
 NEAREST = 200
@@ -152,7 +152,9 @@ class Listing:
             for body in bodies(order.imei) if order.id not in owners else ():
                 self.unknown.setdefault(body, []).append(order)
         self._masked = MaskedOrders(order for order in look.newest_first if order.id not in owners)
-        self.contradictory = _contradictory(look, owners)  #: ids of which nothing here is believed
+        self._misnamed = {order for order in look.listed if _is_misnamed(order, owners)}
+        #: ids that the list names twice, or under another IMEI than we know: nothing of these is believed
+        self.contradictory = look.repeated | {order.id for order in self._misnamed}
         ours = [order for order in look.listed if order.id in owners and order.id not in self.contradictory]
         self.final = frozenset(order.id for order in ours if order.status in FINAL_STATUSES)
         self.rejected = frozenset(order.id for order in ours if order.status == OrderStatus.REJECTED)
@@ -263,6 +265,22 @@ class Listing:
         found = [*self._candidates(item, service_id), *masked]
         return any(self._age(order, clock) is not Age.OLDER for order in found)
 
+    def may_hide(self, item: Item, service_id: str, clock: Clock) -> bool:
+        """Return whether an order is listed that may be of this IMEI's call, though its id or its IMEI says otherwise.
+
+        The id is one of ours that the list names under this IMEI, as where ids begin again or count for each service;
+        or the IMEI cannot be read, and its digits are a part of this one. Each keeps a list from being a proof.
+        """
+        named = [order for order in self._misnamed if item.imei[:14] in bodies(order.imei)]
+        parts = [order for order in self._unreadable if may_be_part(order.imei, item.imei)]
+        mine = [order for order in (*named, *parts) if self._may_be_of(order, service_id)]
+        return any(self._age(order, clock) is not Age.OLDER for order in mine)
+
+    @cached_property
+    def _unreadable(self) -> list[IMEIOrder]:
+        """The unknown orders whose IMEI is not one."""
+        return [order for order in self.look.listed if order.id not in self.owners and not bodies(order.imei)]
+
     def _is_of(self, order: IMEIOrder, item: Item, clock: Clock, by_id: bool = False) -> bool:
         """Return whether an order, of the list or by_id, is clearly of this IMEI and of its call."""
         unclear = item.imei in self.contested and label(order) not in self.labels
@@ -285,19 +303,15 @@ class Listing:
             self.unknown[body] = [other for other in self.unknown[body] if other is not order]
 
 
-def _contradictory(look: Look, owners: Mapping[str, tuple[str, int]]) -> frozenset[str]:
-    """Return the order ids that a list names twice, or under another IMEI than we know.
+def _is_misnamed(order: IMEIOrder, owners: Mapping[str, tuple[str, int]]) -> bool:
+    """Return whether a list names an order of ours under another IMEI than we know.
 
-    A result text may hold a whole record of an order of ours: then the list does not show that it is one.
+    A result text may hold a whole record with the id of an order of ours: then the list does not show that it is one.
     """
-    found = set(look.repeated)
-    for order in look.listed:
-        if order.id not in owners or owners[order.id][0][:14] == order.imei[:14]:
-            continue
-        shown = bodies(order.imei)
-        if shown and owners[order.id][0][:14] not in shown:
-            found.add(order.id)
-    return frozenset(found)
+    if order.id not in owners or owners[order.id][0][:14] == order.imei[:14]:
+        return False
+    shown = bodies(order.imei)
+    return bool(shown) and owners[order.id][0][:14] not in shown
 
 
 def label(order: IMEIOrder) -> str:

@@ -245,8 +245,7 @@ class Settler(Watches):
             return _unlisted(turn.look)
         absent = list(chunk.items)
         if turn.listing is not None:
-            clock = turn.listing.clock(connection, chunk.first_attempt)
-            absent = [item for item in absent if not turn.listing.possible(item, chunk.service_id, clock)]
+            absent = [item for item in absent if not _may_be_listed(connection, chunk, item, turn.listing)]
         if not absent:
             self._postpone(watch, turn.look)
             return UNCLEAR
@@ -257,6 +256,12 @@ class Settler(Watches):
         words = "sent again: not placed, as a person decided"
         turn.repeat(connection, chunk, absent[: _longest(connection, chunk)], words)
         return NEXT_TURN
+
+
+def _may_be_listed(connection: Transaction, chunk: Chunk, item: Item, listing: Listing) -> bool:
+    """Return whether the list has an order that may be of this IMEI's call, in whatever way it is written."""
+    clock, service_id = listing.clock(connection, chunk.first_attempt), chunk.service_id
+    return listing.possible(item, service_id, clock) or listing.may_hide(item, service_id, clock)
 
 
 def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:

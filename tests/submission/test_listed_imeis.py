@@ -3,7 +3,7 @@
 import pytest
 from handmade_calls import listed
 
-from submission.listed_imeis import MaskedOrders, bodies, may_name, shown_places
+from submission.listed_imeis import MaskedOrders, bodies, may_be_part, may_name, shown_places
 
 IMEI = "353370080000001"
 
@@ -50,3 +50,27 @@ def test_a_text_in_digits_of_another_script_is_no_other_imei() -> None:
     """It cannot be compared, so that no IMEI counts as absent beside it."""
     assert bodies("٣" * 15) == set()
     assert bodies("353370080000011") == {"35337008000001"}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_part"),
+    [
+        ("3533700001", True),  # 353370...0001, whose points were taken for separators
+        ("353370…0001", True),
+        ("***********0001", True),
+        ("3533700800000", True),  # without its end
+        ("353370080000001 / 353370089999999", True),
+        ("35337008000000101", True),
+        ("3533...0002", False),
+        ("3534…0001", False),
+        ("*001", False),
+        ("", False),
+        ("35337108000000101", False),
+    ],
+)
+def test_a_text_that_is_no_imei_may_show_a_part_of_one(text: str, is_part: bool) -> None:
+    assert may_be_part(text, IMEI) is is_part
+
+
+def test_a_part_of_an_imei_may_have_lost_two_zeros() -> None:
+    assert may_be_part("4401234567890", "004401234567890")

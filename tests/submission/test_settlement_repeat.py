@@ -1,8 +1,9 @@
 """What the balance confirms, and what is sent again because of one look."""
 
 import pytest
-from doubtful_call import RESTED, START, again, in_doubt, newer, stored_services
+from doubtful_call import OLD, RESTED, START, again, in_doubt, newer, stored_services
 from handmade_calls import (
+    OTHER,
     QUIET,
     answered,
     call,
@@ -19,6 +20,7 @@ from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import Chunk, ChunkState, IMEIOrder
+from provider.xml import plain_imei
 from storage import batch_states, call_queries, chunk_moves
 from storage.call_records import write_intents
 from storage.list_limits import write_list_limit
@@ -297,6 +299,28 @@ def test_what_a_person_cleared_is_not_sent_where_a_masked_order_may_be_its_own(d
     masked = listed("7000", f"{first.imei[:6]}*****{first.imei[11:]}")
     sent = look(database, Settler(QUIET), [*known, masked], START)
     assert sent == [item.imei for item in others if item.imei[11:] != first.imei[11:]]
+
+
+@pytest.mark.parametrize("text", ["{0:.6}...{1}", "***********{1}", "{0:.13}", "{0}01", "{0} / 359999000000000"])
+def test_what_a_person_cleared_is_not_sent_where_a_text_may_be_its_imei(database: IMEIDatabase, text: str) -> None:
+    """On the provider's site its IMEI was not in full, either."""
+    doubtful, known = cleared(database, 1)
+    (imei,) = again(doubtful)
+    odd = listed("7000", plain_imei(text.format(imei, imei[-4:])))
+    assert look(database, Settler(QUIET), [*known, odd], START) == []
+    assert one(database, "SELECT message FROM chunks WHERE cleared") == UNCLEAR
+    older = listed("900", odd.imei, at=OLD)
+    assert look(database, Settler(QUIET), [*known, older], START) == again(doubtful)
+
+
+def test_what_a_person_cleared_is_not_sent_where_the_list_names_it_under_an_id_of_ours(database: IMEIDatabase) -> None:
+    """The ids of the provider began again: it was placed, and got the id that another order of ours has."""
+    doubtful, known = cleared(database, 1)
+    stored_services(database)
+    (imei,) = again(doubtful)
+    assert look(database, Settler(QUIET), [listed(known[0].id, imei)], START) == []
+    assert one(database, "SELECT message FROM chunks WHERE cleared") == UNCLEAR
+    assert look(database, Settler(QUIET), [listed(known[0].id, imei, OTHER)], START) == [imei]
 
 
 def test_what_a_person_cleared_is_not_sent_while_its_batch_is_paused(database: IMEIDatabase) -> None:
