@@ -105,10 +105,16 @@ class Clock:
     newest_id: int | None  #: the largest id of our orders from before the call; None where ids do not grow
     newest_date: datetime | None  #: the date of the latest of these
     about: datetime | None  #: where no order of ours is from before the call: a date close to that of the call
+    is_proven: bool = True  #: a later order of ours has a larger id: they grow, and did not begin again meanwhile
 
     def age(self, order: IMEIOrder, date: datetime | None) -> Age:
-        """Return whether an order is certainly older or younger than the call; UNKNOWN where the clocks disagree."""
+        """Return whether an order is certainly older or younger than the call; UNKNOWN where the clocks disagree.
+
+        Ids that were not seen to grow since the call make no order older: they may have begun again, or be random.
+        """
         by_id, by_date = self._by_id(order.id), self._by_date(date)
+        if by_id is Age.OLDER and by_date is Age.UNKNOWN and not self.is_proven:
+            return Age.UNKNOWN
         if Age.OLDER in (by_id, by_date):
             return Age.UNKNOWN if Age.YOUNGER in (by_id, by_date) else Age.OLDER
         return max(by_id, by_date)
@@ -186,12 +192,14 @@ class Listing:
         known = call_queries.known_when_sent(connection, attempt_id)
         before = call_queries.orders_before(connection, known, NEAREST, account=self.account)
         newest_id = self._newest_id(before, attempt_id)
+        is_proven = newest_id is None or self._least_id_after(attempt_id) < math.inf
         if self.contradictory:
-            return Clock(newest_id, None, None)
+            return Clock(newest_id, None, None, is_proven)
         return Clock(
             newest_id=newest_id,
             newest_date=max((date for o in before if (date := self.dates.get(o))), default=None),
             about=self._oldest_date or call_queries.sent_at(connection, attempt_id),
+            is_proven=is_proven,
         )
 
     @cached_property
@@ -204,8 +212,13 @@ class Listing:
         """Return the largest of these ids; None unless all are numbers, and smaller than those of later calls."""
         if not before or not all(order_id.isdecimal() for order_id in before):
             return None
-        newest, (placed_by, least) = max(map(int, before)), self._least_ids
-        return newest if least[bisect_right(placed_by, attempt_id)] > newest else None
+        newest = max(map(int, before))
+        return newest if self._least_id_after(attempt_id) > newest else None
+
+    def _least_id_after(self, attempt_id: int) -> float:
+        """Return the least id of the listed orders of ours that later calls placed; infinity where there is none."""
+        placed_by, least = self._least_ids
+        return least[bisect_right(placed_by, attempt_id)]
 
     @cached_property
     def _least_ids(self) -> tuple[list[int], list[float]]:

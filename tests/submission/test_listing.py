@@ -32,6 +32,21 @@ def test_an_order_is_younger_than_a_call_by_a_larger_id(order_id: str, age: Age)
 
 
 @pytest.mark.parametrize(
+    ("order_id", "date", "age"),
+    [
+        ("9", None, Age.UNKNOWN),
+        ("9", NOON - SECOND, Age.UNKNOWN),
+        ("9", NOON - 2 * DAY, Age.OLDER),
+        ("9", NOON, Age.UNKNOWN),
+        ("11", None, Age.YOUNGER),
+        ("11", NOON - 2 * DAY, Age.UNKNOWN),
+    ],
+)
+def test_ids_that_were_not_seen_to_grow_make_no_order_older(order_id: str, date: datetime | None, age: Age) -> None:
+    assert Clock(10, NOON, None, is_proven=False).age(listed(order_id, IMEI), date) is age
+
+
+@pytest.mark.parametrize(
     ("date", "age"),
     [
         (NOON, Age.YOUNGER),
@@ -253,6 +268,16 @@ def test_ids_are_a_clock_only_while_they_grow(database: IMEIDatabase, later: int
     unanswered(database, doubtful)
     seen = first + answered(database, call(database, imeis(1, first=30)), later)
     assert clock_of(database, doubtful.attempt_id, seen).newest_id == newest
+
+
+def test_a_later_order_shows_that_ids_grow(database: IMEIDatabase) -> None:
+    first = answered(database, call(database, imeis(1)), 100)
+    doubtful = call(database, imeis(1, first=20))
+    unanswered(database, doubtful)
+    assert not clock_of(database, doubtful.attempt_id, first).is_proven
+    seen = first + answered(database, call(database, imeis(1, first=30)), 101)
+    assert clock_of(database, doubtful.attempt_id, seen).is_proven
+    assert not clock_of(database, doubtful.attempt_id, first).is_proven  # it is not on the list
 
 
 @pytest.mark.parametrize(("which", "newest"), [("100", None), ("200", None)])

@@ -323,6 +323,17 @@ def test_what_a_person_cleared_is_not_sent_where_the_list_names_it_under_an_id_o
     assert look(database, Settler(QUIET), [listed(known[0].id, imei, OTHER)], START) == [imei]
 
 
+@pytest.mark.parametrize("at", ["", "12/11/2026 10:00", "2026-11-25 09:30:00"])
+def test_what_a_person_cleared_is_not_sent_where_ids_may_have_begun_again(database: IMEIDatabase, at: str) -> None:
+    """No order of ours shows that ids still grow, and the list's dates cannot be read or went back by an hour."""
+    doubtful, known = cleared(database, 1)
+    (imei,) = again(doubtful)
+    small = listed("51", imei, at=at)
+    assert look(database, Settler(QUIET), [*known, small], START) == []
+    assert one(database, "SELECT message FROM chunks WHERE cleared") == UNCLEAR
+    assert look(database, Settler(QUIET), [*newer(database, known), small], START) == [imei]
+
+
 def test_what_a_person_cleared_is_not_sent_while_its_batch_is_paused(database: IMEIDatabase) -> None:
     doubtful, known = half_sent(database)
     was_not_placed(database, [doubtful.items[0].item_id], 0.0)
