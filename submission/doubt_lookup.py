@@ -10,7 +10,7 @@ from database import IMEIDatabase
 from gsm_fusion_client import RefusalKind, RefusedError
 from orders import IMEIOrder, NotPossibleError
 from storage import batch_doubt, call_queries
-from submission.listed_imeis import MaskedOrders, bodies, may_name
+from submission.listed_imeis import MaskedOrders, bodies, may_be_part, may_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,10 @@ def _named(listed: Sequence[IMEIOrder], imeis: Mapping[str, int]) -> Iterator[tu
     for order in listed:
         for body in bodies(order.imei):
             readable.setdefault(body, []).append(order)
-    masked = MaskedOrders(listed)
+    masked, unreadable = MaskedOrders(listed), [order for order in listed if not bodies(order.imei)]
     for imei in imeis:
-        for order in (*readable.get(imei[:14], ()), *masked.of(imei)):
+        parts = (order for order in unreadable if may_be_part(order.imei, imei))
+        for order in dict.fromkeys((*readable.get(imei[:14], ()), *masked.of(imei), *parts)):
             yield order, imei
 
 
@@ -108,7 +109,7 @@ def find_order(
     order = next((order for order in listed if order.id == order_id), None)
     if order is None:
         raise NotPossibleError(f"The provider does not know order {order_id}. Check the number.")
-    if not may_name(order.imei, imei):
+    if not (may_name(order.imei, imei) or may_be_part(order.imei, imei)):
         raise NotPossibleError(f"Order {order_id} is one of IMEI {order.imei or '(none)'}, and not of {imei}.")
     if labels.get(order.service_id.strip().lower(), service_id) != service_id:
         raise NotPossibleError(f"Order {order_id} is one of another service: {order.service_id}.")

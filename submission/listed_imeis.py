@@ -57,7 +57,7 @@ def may_be_part(listed: str, imei: str) -> bool:
 
     It may have lost leading zeros or its end, leave out the middle, or hold a second number.
     """
-    digits = NO_DIGITS.sub("", listed)
+    digits = "" if bodies(listed) else NO_DIGITS.sub("", listed)
     if len(digits) >= WHOLE:
         return imei[:14] in digits
     splits = range(len(digits) + 1) if len(digits) >= LEAST_OF_PART else ()

@@ -41,6 +41,10 @@ def test_unknown_orders_of_what_is_in_doubt_are_shown_and_the_rest_is_absent(dat
         "0100000000000099",
         "010000*****0009",
         "010000-*****-0009",
+        "0100…0009",
+        "01000009",
+        "0100000000000",
+        "010000000000009 / 359999000000000",
     ],
 )
 def test_an_imei_that_is_listed_in_another_form_is_not_absent(database: IMEIDatabase, written: str) -> None:
@@ -82,6 +86,12 @@ def test_the_order_is_taken_where_its_service_is_the_same_or_not_known() -> None
     for package in (SERVICE, " CARRIER ", "a title that we do not know"):
         order = listed("7", IMEI, package)
         assert find_order({"7": [order]}.__getitem__, "7", IMEI, SERVICE, {"carrier": SERVICE}) == order
+
+
+def test_the_order_is_taken_where_its_imei_is_shortened() -> None:
+    """A person can record it: by itself the program neither takes such an order nor sends its IMEI again."""
+    order = listed("7", "3533…0001")
+    assert find_order({"7": [order]}.__getitem__, "7", IMEI, SERVICE, {}) == order
 
 
 def test_a_refused_id_is_an_unknown_order_and_any_other_failure_is_raised() -> None:

@@ -66,6 +66,7 @@ def test_a_text_in_digits_of_another_script_is_no_other_imei() -> None:
         ("*001", False),
         ("", False),
         ("35337108000000101", False),
+        ("353370080000002", False),  # readable: of another IMEI, or with another check digit
     ],
 )
 def test_a_text_that_is_no_imei_may_show_a_part_of_one(text: str, is_part: bool) -> None:
