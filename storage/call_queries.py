@@ -62,6 +62,9 @@ OWNERS = select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(
     orders.c.order_id.in_(sql("SELECT value FROM each(:ids AS TEXT) listed"))
 )
 OWNERS_OF_ACCOUNT = OWNERS.where(orders.c.account == bindparam("whose"))
+SERVICES_OF = select(orders.c.order_id, orders.c.service_id).where(
+    orders.c.order_id.in_(sql("SELECT value FROM each(:ids AS TEXT) listed")), orders.c.account == bindparam("whose")
+)
 PLANNED_ITEMS = (
     select(
         items.c.service_id,
@@ -369,6 +372,12 @@ def order_owners(
     query = OWNERS if account is None else OWNERS_OF_ACCOUNT
     rows = connection.execute(query, {"ids": json.dumps(list(order_ids)), "whose": account})
     return {order_id: (imei, attempt_id or 0) for order_id, imei, attempt_id in rows}
+
+
+def services_of(connection: Connection, order_ids: Sequence[str], account: str = MAIN_ACCOUNT) -> dict[str, str]:
+    """Return order id → service id, for those of order_ids that an account has ordered and whose service we know."""
+    rows = connection.execute(SERVICES_OF, {"ids": json.dumps(list(order_ids)), "whose": account})
+    return {order_id: service_id for order_id, service_id in rows if service_id}
 
 
 def planned_items(connection: Connection, imeis: Sequence[str], last: int) -> list[tuple[str, str, bool]]:

@@ -278,16 +278,26 @@ class Listing:
         found = [*self._candidates(item, service_id), *masked]
         return any(self._age(order, clock) is not Age.OLDER for order in found)
 
-    def may_hide(self, item: Item, service_id: str, clock: Clock) -> bool:
-        """Return whether an order is listed that may be of this IMEI's call, though its id or its IMEI says otherwise.
+    def may_hide(self, item: Item, service_id: str, clock: Clock, relabelled: frozenset[str]) -> bool:
+        """Return whether an order is listed that may be of this IMEI's call, though what it shows says otherwise.
 
-        The id is one of ours that the list names under this IMEI, as where ids begin again or count for each service;
-        or the IMEI cannot be read, and its digits are a part of this one. Each keeps a list from being a proof.
+        Its id is one of ours that the list names under this IMEI, as where ids begin again or count for each service;
+        its IMEI cannot be read, and its digits are a part of this one; or its service has one of the relabelled words.
+        Each keeps a list from being a proof.
         """
         named = [order for order in self._misnamed if item.imei[:14] in bodies(order.imei)]
         parts = [order for order in self._unreadable if may_be_part(order.imei, item.imei)]
+        moved = [order for order in self.unknown.get(item.imei[:14], ()) if label(order) in relabelled]
         mine = [order for order in (*named, *parts) if self._may_be_of(order, service_id)]
-        return any(self._age(order, clock) is not Age.OLDER for order in mine)
+        return any(self._age(order, clock) is not Age.OLDER for order in (*mine, *moved))
+
+    def relabelled(self, services: Mapping[str, str]) -> frozenset[str]:
+        """Return the words of services that the list gives to orders of ours of other services.
+
+        Such a word means something else than we know. services: order id → service id, of orders of ours.
+        """
+        words = {(label(order), services[order.id]) for order in self.look.listed if order.id in services}
+        return frozenset(word for word, service_id in words if self.labels.get(word, service_id) != service_id)
 
     @cached_property
     def _unreadable(self) -> list[IMEIOrder]:

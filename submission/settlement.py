@@ -245,7 +245,7 @@ class Settler(Watches):
             return _unlisted(turn.look)
         absent = list(chunk.items)
         if turn.listing is not None:
-            absent = [item for item in absent if not _may_be_listed(connection, chunk, item, turn.listing)]
+            absent = _unlisted_items(connection, chunk, turn.listing)
         if not absent:
             self._postpone(watch, turn.look)
             return UNCLEAR
@@ -258,10 +258,15 @@ class Settler(Watches):
         return NEXT_TURN
 
 
-def _may_be_listed(connection: Transaction, chunk: Chunk, item: Item, listing: Listing) -> bool:
-    """Return whether the list has an order that may be of this IMEI's call, in whatever way it is written."""
+def _unlisted_items(connection: Transaction, chunk: Chunk, listing: Listing) -> list[Item]:
+    """Return the items of a call of which the list has no order that may be theirs, in whatever way it is written."""
     clock, service_id = listing.clock(connection, chunk.first_attempt), chunk.service_id
-    return listing.possible(item, service_id, clock) or listing.may_hide(item, service_id, clock)
+    relabelled = listing.relabelled(call_queries.services_of(connection, list(listing.owners), listing.account))
+    return [
+        item
+        for item in chunk.items
+        if not listing.possible(item, service_id, clock) and not listing.may_hide(item, service_id, clock, relabelled)
+    ]
 
 
 def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:

@@ -163,6 +163,15 @@ def test_the_owner_of_an_order_is_its_imei_and_the_attempt_that_placed_it(databa
         assert owners == {"1": (imeis(1)[0], first.attempt_id), "99": (imeis(100)[99], 0)}
 
 
+def test_the_services_of_orders_are_those_that_an_account_ordered(database: IMEIDatabase) -> None:
+    answered(database, call(database, imeis(1)), 1)
+    answered(database, call(database, imeis(1, first=1), OTHER), 2)
+    place(database, "99", imeis(100)[99], "", None)
+    with database.read() as connection:
+        assert call_queries.services_of(connection, ["1", "2", "99", "77"]) == {"1": SERVICE, "2": OTHER}
+        assert call_queries.services_of(connection, ["1"], "second") == {}
+
+
 def test_of_a_call_in_doubt_it_is_known_of_which_imeis_the_provider_says_that_they_are_ordered(
     database: IMEIDatabase,
 ) -> None:

@@ -1,5 +1,7 @@
 """What the balance confirms, and what is sent again because of one look."""
 
+from dataclasses import replace
+
 import pytest
 from doubtful_call import OLD, RESTED, START, again, in_doubt, newer, stored_services
 from handmade_calls import (
@@ -332,6 +334,18 @@ def test_what_a_person_cleared_is_not_sent_where_ids_may_have_begun_again(databa
     assert look(database, Settler(QUIET), [*known, small], START) == []
     assert one(database, "SELECT message FROM chunks WHERE cleared") == UNCLEAR
     assert look(database, Settler(QUIET), [*newer(database, known), small], START) == [imei]
+
+
+def test_what_a_person_cleared_is_not_sent_where_the_list_means_other_services(database: IMEIDatabase) -> None:
+    """Its numbers of services are others than those that are ordered by, or services were merged."""
+    doubtful, known = cleared(database, 1)
+    stored_services(database)
+    (imei,) = again(doubtful)
+    order = listed("7000", imei, OTHER)
+    moved = [replace(ours, service_id=OTHER) for ours in known]
+    assert look(database, Settler(QUIET), [*moved, order], START) == []
+    assert one(database, "SELECT message FROM chunks WHERE cleared") == UNCLEAR
+    assert look(database, Settler(QUIET), [*known, order], START) == [imei]
 
 
 def test_what_a_person_cleared_is_not_sent_while_its_batch_is_paused(database: IMEIDatabase) -> None:
