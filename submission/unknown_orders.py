@@ -38,8 +38,13 @@ def pause_for_unknown(connection: Transaction, listing: Listing) -> None:
     the IMEI left out.
     """
     found: dict[int, list[IMEIOrder]] = {}
-    for item in call_queries.planned_among(connection, list(listing.unknown)) if listing.unknown else ():
-        order = _link_first(connection, listing, item)
+    planned = call_queries.planned_among(connection, list(listing.unknown)) if listing.unknown else []
+    if not planned:
+        return
+    services = call_queries.services_of(connection, list(listing.owners), listing.account)
+    relabelled = listing.relabelled(services)
+    for item in planned:
+        order = _link_first(connection, listing, item, relabelled)
         if order is not None:
             found.setdefault(item.batch_id, []).append(order)
     for batch_id, orders in found.items():
@@ -52,10 +57,15 @@ def pause_for_unknown(connection: Transaction, listing: Listing) -> None:
         logger.error("Batch %d: %s", batch_id, words)
 
 
-def _link_first(connection: Transaction, listing: Listing, item: call_queries.PlannedItem) -> IMEIOrder | None:
-    """Return the newest unknown order that may be of this planned IMEI; link it where that is clear and confirmed."""
+def _link_first(
+    connection: Transaction, listing: Listing, item: call_queries.PlannedItem, relabelled: frozenset[str]
+) -> IMEIOrder | None:
+    """Return the newest unknown order that may be of this planned IMEI; link it where that is clear and confirmed.
+
+    relabelled: words that the list gives to orders of ours of other services: which service they mean is not known.
+    """
     for order in listing.unknown[item.imei[:14]]:
-        service = listing.labels.get(label(order))
+        service = None if label(order) in relabelled else listing.labels.get(label(order))
         other = service is None and listing.is_long_before(order, item.created_at)
         if other or not order.id or service not in (None, item.service_id):
             continue

@@ -68,6 +68,18 @@ def test_only_orders_of_planned_imeis_and_of_their_service_pause_a_batch(
     assert state(database, batch_id)[0] == word
 
 
+@pytest.mark.parametrize("word", [OTHER, SERVICE])
+def test_a_list_that_means_other_services_pauses_a_batch_and_links_nothing(database: IMEIDatabase, word: str) -> None:
+    """A copy of this database has ordered a planned IMEI, and the list has other numbers for services."""
+    stored_services(database)
+    ours = answered(database, call(database, imeis(1, first=50), SERVICE if word == OTHER else OTHER), 700)
+    batch_id, _ = planned(database, 3, size=1, first=60)
+    shown = [listed(ours[0].id, ours[0].imei, word), listed("800", imeis(1, first=60)[0], word, NOW)]
+    look(database, Settler(QUIET), shown, START)
+    assert state(database, batch_id)[0] == "paused"
+    assert one(database, "SELECT count(*) FROM items WHERE outcome = 'duplicate'") == 0
+
+
 def test_our_own_orders_pause_no_batch(database: IMEIDatabase) -> None:
     known = answered(database, call(database, imeis(1, first=60)), 1)
     batch_id, _ = planned(database, 3, size=1, first=61)
