@@ -158,9 +158,12 @@ class Listing:
             for body in bodies(order.imei) if order.id not in owners else ():
                 self.unknown.setdefault(body, []).append(order)
         self._masked = MaskedOrders(order for order in look.newest_first if order.id not in owners)
-        self._misnamed = {order for order in look.listed if _is_misnamed(order, owners)}
+        self._misnamed = dict[str, list[IMEIOrder]]()  #: by the first 14 digits that the list names
+        for order in look.listed:
+            for body in bodies(order.imei) if _is_misnamed(order, owners) else ():
+                self._misnamed.setdefault(body, []).append(order)
         #: ids that the list names twice, or under another IMEI than we know: nothing of these is believed
-        self.contradictory = look.repeated | {order.id for order in self._misnamed}
+        self.contradictory = look.repeated | {order.id for named in self._misnamed.values() for order in named}
         ours = [order for order in look.listed if order.id in owners and order.id not in self.contradictory]
         self.final = frozenset(order.id for order in ours if order.status in FINAL_STATUSES)
         self.rejected = frozenset(order.id for order in ours if order.status == OrderStatus.REJECTED)
@@ -285,7 +288,7 @@ class Listing:
         its IMEI cannot be read, and its digits are a part of this one; or its service has one of the relabelled words.
         Each keeps a list from being a proof.
         """
-        named = [order for order in self._misnamed if item.imei[:14] in bodies(order.imei)]
+        named = self._misnamed.get(item.imei[:14], [])
         parts = [order for order in self._unreadable if may_be_part(order.imei, item.imei)]
         moved = [order for order in self.unknown.get(item.imei[:14], ()) if label(order) in relabelled]
         mine = [order for order in (*named, *parts) if self._may_be_of(order, service_id)]
