@@ -158,12 +158,9 @@ class Listing:
             for body in bodies(order.imei) if order.id not in owners else ():
                 self.unknown.setdefault(body, []).append(order)
         self._masked = MaskedOrders(order for order in look.newest_first if order.id not in owners)
-        self._misnamed = dict[str, list[IMEIOrder]]()  #: by the first 14 digits that the list names
-        for order in look.listed:
-            for body in bodies(order.imei) if _is_misnamed(order, owners) else ():
-                self._misnamed.setdefault(body, []).append(order)
+        misnamed = {order.id for order in look.listed if _is_misnamed(order, owners)}
         #: ids that the list names twice, or under another IMEI than we know: nothing of these is believed
-        self.contradictory = look.repeated | {order.id for named in self._misnamed.values() for order in named}
+        self.contradictory = look.repeated | misnamed
         ours = [order for order in look.listed if order.id in owners and order.id not in self.contradictory]
         self.final = frozenset(order.id for order in ours if order.status in FINAL_STATUSES)
         self.rejected = frozenset(order.id for order in ours if order.status == OrderStatus.REJECTED)
@@ -284,11 +281,11 @@ class Listing:
     def may_hide(self, item: Item, service_id: str, clock: Clock, relabelled: frozenset[str]) -> bool:
         """Return whether an order is listed that may be of this IMEI's call, though what it shows says otherwise.
 
-        Its id is one of ours that the list names under this IMEI, as where ids begin again or count for each service;
-        its IMEI cannot be read, and its digits are a part of this one; or its service has one of the relabelled words.
-        Each keeps a list from being a proof.
+        Its id is one of ours, as where ids begin again or count for each service; its IMEI cannot be read, and its
+        digits are a part of this one; or its service has one of the relabelled words. Each keeps a list from being a
+        proof.
         """
-        named = self._misnamed.get(item.imei[:14], [])
+        named = self._under_ids_of_ours.get(item.imei[:14], [])
         parts = [order for order in self._unreadable if may_be_part(order.imei, item.imei)]
         moved = [order for order in self.unknown.get(item.imei[:14], ()) if label(order) in relabelled]
         mine = [order for order in (*named, *parts) if self._may_be_of(order, service_id)]
@@ -301,6 +298,21 @@ class Listing:
         """
         words = {(label(order), services[order.id]) for order in self.look.listed if order.id in services}
         return frozenset(word for word, service_id in words if self.labels.get(word, service_id) != service_id)
+
+    @cached_property
+    def _under_ids_of_ours(self) -> dict[str, list[IMEIOrder]]:
+        """The orders under ids of ours that may be others, by the first 14 digits of the IMEI that the list names.
+
+        The list names another IMEI than we know, or such an id with two services or dates.
+        """
+        different = {(order.id, label(order), order.requested_at) for order in self.look.listed}
+        orders_of = Counter(order_id for order_id, *_ in different)
+        found = dict[str, list[IMEIOrder]]()
+        for order in self.look.listed:
+            if order.id in self.owners and (orders_of[order.id] > 1 or _is_misnamed(order, self.owners)):
+                for body in bodies(order.imei):
+                    found.setdefault(body, []).append(order)
+        return found
 
     @cached_property
     def _unreadable(self) -> list[IMEIOrder]:

@@ -336,6 +336,22 @@ def test_what_a_person_cleared_is_not_sent_where_ids_may_have_begun_again(databa
     assert look(database, Settler(QUIET), [*newer(database, known), small], START) == [imei]
 
 
+@pytest.mark.parametrize(("package", "is_sent"), [(OTHER, False), (SERVICE, True)])
+def test_what_a_person_cleared_is_not_sent_where_its_id_counts_for_each_service(
+    database: IMEIDatabase, package: str, is_sent: bool
+) -> None:
+    """The IMEI has two orders with one id. A record that a list shows twice while it grows is one order."""
+    stored_services(database)
+    read_balance(database)
+    (imei,) = imeis(1)
+    known = answered(database, call(database, [imei]), 1000)
+    doubtful = call(database, [imei], OTHER)
+    unanswered(database, doubtful)
+    assert was_not_placed(database, [doubtful.items[0].item_id], 0.0) == 1
+    second = replace(known[0], service_id=package, status="Completed")
+    assert look(database, Settler(QUIET), [*known, second], START) == ([imei] if is_sent else [])
+
+
 def test_what_a_person_cleared_is_not_sent_where_the_list_means_other_services(database: IMEIDatabase) -> None:
     """Its numbers of services are others than those that are ordered by, or services were merged."""
     doubtful, known = cleared(database, 1)
