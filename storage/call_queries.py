@@ -63,8 +63,9 @@ OWNERS = select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(
 )
 OWNERS_OF_ACCOUNT = OWNERS.where(orders.c.account == bindparam("whose"))
 SERVICES_OF = select(orders.c.order_id, orders.c.service_id).where(
-    orders.c.order_id.in_(sql("SELECT value FROM each(:ids AS TEXT) listed")), orders.c.account == bindparam("whose")
+    orders.c.order_id.in_(sql("SELECT value FROM each(:ids AS TEXT) listed"))
 )
+SERVICES_OF_ACCOUNT = SERVICES_OF.where(orders.c.account == bindparam("whose"))
 PLANNED_ITEMS = (
     select(
         items.c.service_id,
@@ -374,9 +375,13 @@ def order_owners(
     return {order_id: (imei, attempt_id or 0) for order_id, imei, attempt_id in rows}
 
 
-def services_of(connection: Connection, order_ids: Sequence[str], account: str = MAIN_ACCOUNT) -> dict[str, str]:
-    """Return order id → service id, for those of order_ids that an account has ordered and whose service we know."""
-    rows = connection.execute(SERVICES_OF, {"ids": json.dumps(list(order_ids)), "whose": account})
+def services_of(connection: Connection, order_ids: Sequence[str], account: str | None = None) -> dict[str, str]:
+    """Return order id → service id, for those of order_ids that we know with their service.
+
+    account: whose orders; None: all.
+    """
+    query = SERVICES_OF if account is None else SERVICES_OF_ACCOUNT
+    rows = connection.execute(query, {"ids": json.dumps(list(order_ids)), "whose": account})
     return {order_id: service_id for order_id, service_id in rows if service_id}
 
 

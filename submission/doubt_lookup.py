@@ -11,6 +11,7 @@ from gsm_fusion_client import RefusalKind, RefusedError
 from orders import IMEIOrder, NotPossibleError
 from storage import batch_doubt, call_queries
 from submission.listed_imeis import MaskedOrders, bodies, may_be_part, may_name
+from submission.listing import label, relabelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,12 @@ def compare_list(database: IMEIDatabase, batch_id: int, service_id: str, listed:
     with database.read() as connection:
         known = call_queries.order_owners(connection, [order.id for order in listed])
         labels = call_queries.service_labels(connection)
+        services = call_queries.services_of(connection, list(known))
         items = batch_doubt.imeis_in_doubt(connection, batch_id)
     ours = [order for order in listed if order.id in known and _is_of(order, known[order.id][0])]
     ids = {order.id for order in ours}
+    other_words = relabelled(ours, labels, services)
+    labels = {word: service for word, service in labels.items() if word not in other_words}
     unknown = [order for order in listed if order.id not in ids]
     sightings = tuple(
         Sighting(
@@ -62,7 +66,7 @@ def compare_list(database: IMEIDatabase, batch_id: int, service_id: str, listed:
             status=order.status,
             service=order.service_id,
             requested_at=order.requested_at,
-            other_service=labels.get(order.service_id.strip().lower(), service_id) != service_id,
+            other_service=labels.get(label(order), service_id) != service_id,
         )
         for order, imei in _named(unknown, items)
     )

@@ -8,7 +8,7 @@ import hashlib
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -278,26 +278,18 @@ class Listing:
         found = [*self._candidates(item, service_id), *masked]
         return any(self._age(order, clock) is not Age.OLDER for order in found)
 
-    def may_hide(self, item: Item, service_id: str, clock: Clock, relabelled: frozenset[str]) -> bool:
+    def may_hide(self, item: Item, service_id: str, clock: Clock, other_words: frozenset[str]) -> bool:
         """Return whether an order is listed that may be of this IMEI's call, though what it shows says otherwise.
 
         Its id is one of ours, as where ids begin again or count for each service; its IMEI cannot be read, and its
-        digits are a part of this one; or its service has one of the relabelled words. Each keeps a list from being a
-        proof.
+        digits are a part of this one; or its service is one of other_words, see relabelled(). Each keeps a
+        list from being a proof.
         """
         named = self._under_ids_of_ours.get(item.imei[:14], [])
         parts = [order for order in self._unreadable if may_be_part(order.imei, item.imei)]
-        moved = [order for order in self.unknown.get(item.imei[:14], ()) if label(order) in relabelled]
+        moved = [order for order in self.unknown.get(item.imei[:14], ()) if label(order) in other_words]
         mine = [order for order in (*named, *parts) if self._may_be_of(order, service_id)]
         return any(self._age(order, clock) is not Age.OLDER for order in (*mine, *moved))
-
-    def relabelled(self, services: Mapping[str, str]) -> frozenset[str]:
-        """Return the words of services that the list gives to orders of ours of other services.
-
-        Such a word means something else than we know. services: order id → service id, of orders of ours.
-        """
-        words = {(label(order), services[order.id]) for order in self.look.listed if order.id in services}
-        return frozenset(word for word, service_id in words if self.labels.get(word, service_id) != service_id)
 
     @cached_property
     def _under_ids_of_ours(self) -> dict[str, list[IMEIOrder]]:
@@ -350,6 +342,16 @@ def _is_misnamed(order: IMEIOrder, owners: Mapping[str, tuple[str, int]]) -> boo
         return False
     shown = bodies(order.imei)
     return bool(shown) and owners[order.id][0][:14] not in shown
+
+
+def relabelled(listed: Iterable[IMEIOrder], labels: Mapping[str, str], services: Mapping[str, str]) -> frozenset[str]:
+    """Return the words of services that a list gives to orders of ours of other services.
+
+    Such a word means something else than we know. labels: call_queries.service_labels; services: order id → service
+    id, of orders of ours.
+    """
+    words = {(label(order), services[order.id]) for order in listed if order.id in services}
+    return frozenset(word for word, service_id in words if labels.get(word, service_id) != service_id)
 
 
 def label(order: IMEIOrder) -> str:

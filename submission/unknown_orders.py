@@ -14,7 +14,7 @@ from provider import ORDER_ID
 from settings import MAIN_ACCOUNT
 from storage import batch_states, call_queries, chunk_moves
 from submission.listed_imeis import bodies
-from submission.listing import Listing, is_exact, label
+from submission.listing import Listing, is_exact, label, relabelled
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ def pause_for_unknown(connection: Transaction, listing: Listing) -> None:
     if not planned:
         return
     services = call_queries.services_of(connection, list(listing.owners), listing.account)
-    relabelled = listing.relabelled(services)
+    other_words = relabelled(listing.look.listed, listing.labels, services)
     for item in planned:
-        order = _link_first(connection, listing, item, relabelled)
+        order = _link_first(connection, listing, item, other_words)
         if order is not None:
             found.setdefault(item.batch_id, []).append(order)
     for batch_id, orders in found.items():
@@ -58,14 +58,14 @@ def pause_for_unknown(connection: Transaction, listing: Listing) -> None:
 
 
 def _link_first(
-    connection: Transaction, listing: Listing, item: call_queries.PlannedItem, relabelled: frozenset[str]
+    connection: Transaction, listing: Listing, item: call_queries.PlannedItem, other_words: frozenset[str]
 ) -> IMEIOrder | None:
     """Return the newest unknown order that may be of this planned IMEI; link it where that is clear and confirmed.
 
-    relabelled: words that the list gives to orders of ours of other services: which service they mean is not known.
+    other_words: those that the list gives to orders of ours of other services: which service they mean is not known.
     """
     for order in listing.unknown[item.imei[:14]]:
-        service = None if label(order) in relabelled else listing.labels.get(label(order))
+        service = None if label(order) in other_words else listing.labels.get(label(order))
         other = service is None and listing.is_long_before(order, item.created_at)
         if other or not order.id or service not in (None, item.service_id):
             continue

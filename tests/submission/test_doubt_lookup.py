@@ -32,6 +32,18 @@ def test_unknown_orders_of_what_is_in_doubt_are_shown_and_the_rest_is_absent(dat
     assert compare_list(database, doubtful.batch_id, SERVICE, []).absent == 3
 
 
+def test_an_order_is_not_called_one_of_another_service_where_the_list_means_other_services(
+    database: IMEIDatabase,
+) -> None:
+    database.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.1), ServiceInfo(OTHER, "Carrier", 0.1)], 0.0)
+    (ours,) = answered(database, call(database, imeis(1, first=50)), 1)
+    doubtful = call(database, imeis(1))
+    unanswered(database, doubtful)
+    shown = [listed(ours.id, ours.imei, OTHER), listed("7", imeis(1)[0], OTHER)]
+    assert compare_list(database, doubtful.batch_id, SERVICE, shown).absent == 0
+    assert compare_list(database, doubtful.batch_id, SERVICE, [ours, shown[1]]).absent == 1
+
+
 @pytest.mark.parametrize(
     "written",
     [
