@@ -61,12 +61,18 @@ RESULTS_ELSEWHERE = sql(
     "  WHERE imei = given.value AND service_id != :service AND coalesce(status, '') = 'Completed'"
     f" ORDER BY {NEWEST} LIMIT 1) FROM each(:imeis AS TEXT) given) ORDER BY id DESC"
 ).columns(order_date=orders.c.order_date.type)
-UNFINISHED = select(batches.c.id).where(
-    batches.c.fingerprint == bindparam("fingerprint"),
-    or_(
-        batches.c.state != BatchState.FINISHED,
-        exists().where(items.c.batch_id == batches.c.id, items.c.outcome == Outcome.IN_DOUBT),
-    ),
+UNFINISHED = (
+    select(batches.c.id)
+    .where(
+        batches.c.fingerprint == bindparam("fingerprint"),
+        or_(
+            batches.c.state != BatchState.FINISHED,
+            exists().where(items.c.batch_id == batches.c.id, items.c.outcome == Outcome.IN_DOUBT)
+            & (bindparam("new_ones") == 0),
+        ),
+    )
+    .order_by(batches.c.state == BatchState.FINISHED, batches.c.id)
+    .limit(1)
 )
 INSERT_BATCH = insert(batches)
 #: The rows are (IMEIs, account or NULL).
@@ -143,10 +149,10 @@ def create_batch(
 ) -> int:
     """Write batch, items and chunks in one transaction and return the batch id.
 
-    A known confirm token, or a batch of the same fingerprint that is unfinished or in doubt, gives that batch back
-    (running again, at the confirmed price where that is higher). IMEIs that are in flight, in doubt or already ordered
-    with this service become duplicates. A batch that is given back still counts for who created it. and_then writes
-    more in the same transaction, also about a batch that is given back.
+    A known confirm token, or an unfinished batch of the same fingerprint, gives that batch back (running again, at the
+    confirmed price where that is higher); so does one in doubt, where nothing else is left to send. IMEIs that are in
+    flight, in doubt or already ordered with this service become duplicates. A batch that is given back still counts
+    for who created it. and_then writes more in the same transaction, also about a batch that is given back.
     Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money.
     """
     with database.write() as connection:
@@ -164,12 +170,13 @@ def create_batches(database: IMEIDatabase, parts: Sequence[NewBatch], chunk_size
 
 
 def _create(connection: Connection, new: NewBatch, chunk_size: int, and_then: Callable[[Connection, int], None]) -> int:
-    earlier = _earlier_batch(connection, new)
+    left_out = _left_out(connection, new)
+    count = len({imei for imei, _ in new.imeis} - left_out.keys())
+    earlier = _earlier_batch(connection, new, count)
     if earlier is not None:
         and_then(connection, earlier)
         return earlier
-    left_out = _left_out(connection, new)
-    _check_limits(connection, new, len({imei for imei, _ in new.imeis} - left_out.keys()))
+    _check_limits(connection, new, count)
     if new.starts:
         account_store.let_go_on(connection, time.time())
     batch_id = _insert_batch(connection, new)
@@ -189,14 +196,14 @@ def _check_limits(connection: Connection, new: NewBatch, count: int) -> None:
         raise OverBudgetError(" ".join(objections))
 
 
-def _earlier_batch(connection: Connection, new: NewBatch) -> int | None:
+def _earlier_batch(connection: Connection, new: NewBatch, new_ones: int) -> int | None:
     if new.confirm_token is not None:
         known = connection.execute(CONFIRMED, confirmed_by(new.confirm_token)).scalar()
         if known is not None:
             return int(known)
     if not new.fingerprint:
         return None
-    unfinished = _unfinished(connection, new.fingerprint)
+    unfinished = _unfinished(connection, new.fingerprint, new_ones)
     if unfinished is not None and new.starts:
         resume_batch(connection, unfinished, new.unit_price, Funds(new.budget, new.held))
     return unfinished
@@ -254,14 +261,17 @@ def _limits_of(connection: Connection, batch_id: int) -> Iterator[tuple[float | 
         yield limit.dollars, limit.used, f"of the daily limit of {limit.whose}"
 
 
-def unfinished_batch(database: IMEIDatabase, fingerprint: str) -> int | None:
-    """The batch of this fingerprint that is unfinished or in doubt: creating another would give it back."""
+def unfinished_batch(database: IMEIDatabase, fingerprint: str, new_ones: int = 0) -> int | None:
+    """The batch of this fingerprint that creating another would give back.
+
+    new_ones: IMEIs that another batch would send. A batch that only waits for doubt to be settled sends none of them.
+    """
     with database.read() as connection:
-        return _unfinished(connection, fingerprint)
+        return _unfinished(connection, fingerprint, new_ones)
 
 
-def _unfinished(connection: Connection, fingerprint: str) -> int | None:
-    return connection.execute(UNFINISHED, {"fingerprint": fingerprint}).scalar()
+def _unfinished(connection: Connection, fingerprint: str, new_ones: int) -> int | None:
+    return connection.execute(UNFINISHED, {"fingerprint": fingerprint, "new_ones": new_ones}).scalar()
 
 
 def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:

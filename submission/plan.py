@@ -121,7 +121,7 @@ def make_plan(
         limits = daily_limits(connection, means.actor.user_id, means.actor.token_id)
     earlier = _by_status(order for order in known if order.imei not in flying)
     left_out = flying.keys() | _left_out(earlier, again)
-    mark = fingerprint(service.package_id, names)
+    mark, count = fingerprint(service.package_id, names), sum(imei not in left_out for imei in names)
     plan = Plan(
         service=service,
         imeis=imeis,
@@ -133,8 +133,8 @@ def make_plan(
         pending=earlier["pending"],
         elsewhere=elsewhere,
         in_flight=flying,
-        continues=unfinished_batch(database, mark),
-        count=sum(imei not in left_out for imei in names),
+        continues=unfinished_batch(database, mark, count),
+        count=count,
         balance=means.balance,
         promised=batch_queries.committed(database),
         budget_left=_budget_left(database, means.daily_budget),

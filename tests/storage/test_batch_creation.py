@@ -89,6 +89,20 @@ def test_a_plan_knows_of_the_batch_that_would_be_given_back(database: IMEIDataba
     assert create_batch(database, new) == doubtful.batch_id == unfinished_batch(database, mark)
 
 
+def test_a_batch_that_only_waits_for_doubt_does_not_keep_the_rest_of_its_list_back(database: IMEIDatabase) -> None:
+    """It was given back, and what was refused or stopped in it could not be ordered with the same list again."""
+    mark = fingerprint(SERVICE, imeis(3))
+    doubtful = call(database, imeis(3))
+    unanswered(database, doubtful)
+    with database.write() as connection:
+        run(connection, "UPDATE batches SET fingerprint = ?", mark)
+        run(connection, "UPDATE items SET outcome = 'refused' WHERE imei = ?", imeis(3)[2])
+    again = create_batch(database, new_batch(imeis(3), fingerprint=mark))
+    assert again != doubtful.batch_id
+    assert outcomes(database, again) == {"duplicate": 2, "waiting": 1}
+    assert create_batch(database, new_batch(imeis(3), fingerprint=mark)) == again == unfinished_batch(database, mark)
+
+
 def test_the_day_is_not_overdrawn_by_a_batch_that_was_planned_before_another(database: IMEIDatabase) -> None:
     first = create_batch(database, new_batch(imeis(10), budget=1.0))
     with pytest.raises(OverBudgetError, match="Another batch has taken"):

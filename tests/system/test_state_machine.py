@@ -185,13 +185,18 @@ class Promise(RuleBasedStateMachine):
     def submit_again(self, index: int) -> None:
         wanted = self.lists[index % len(self.lists)]
         name = fingerprint(SERVICE, wanted)
-        open_ones = self.rows(
-            "SELECT id FROM batches b WHERE fingerprint = ? AND (state != 'finished' OR EXISTS"
-            " (SELECT 1 FROM items i WHERE i.batch_id = b.id AND outcome = 'in_doubt'))",
-            name,
+        unfinished, doubtful = (
+            self.rows(f"SELECT id FROM batches b WHERE fingerprint = ? AND {condition}", name)
+            for condition in (
+                "state != 'finished'",
+                "state = 'finished' AND EXISTS"
+                " (SELECT 1 FROM items i WHERE i.batch_id = b.id AND outcome = 'in_doubt')",
+            )
         )
         batch_id = self.create(wanted)
-        assert not open_ones or (batch_id,) in open_ones, "an unfinished list made a second batch"
+        assert not unfinished or (batch_id,) in unfinished, "an unfinished list made a second batch"
+        sends = self.rows("SELECT 1 FROM items WHERE batch_id = ? AND outcome = 'waiting'", batch_id)
+        assert not doubtful or (batch_id,) in doubtful or sends, "a list in doubt made a batch that sends nothing"
 
     @rule(index=which, move=st.sampled_from(["pause", "resume", "resume", "cancel"]))
     def move_batch(self, index: int, move: str) -> None:

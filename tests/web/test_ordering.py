@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from batch_checks import outcomes
 from flask import Flask
 from simulated_provider import imeis
-from web_client import CARRIER, Browser, confirm_fields, words
+from web_client import CARRIER, Browser, answer_chunks, confirm_fields, words
 from web_scenes import batch_count, with_settings
 
 from backend import Backend
 from database import IMEIDatabase
-from orders import BatchState
+from orders import BatchState, Outcome
 from storage import batch_creation, batch_queries
 from web import ordering as web_ordering
 
@@ -64,6 +65,20 @@ def test_the_same_file_continues_its_unfinished_batch(browser: Browser, database
     assert progress is not None
     assert progress.state is BatchState.RUNNING
     assert batch_count(database) == 1
+
+
+def test_the_rest_of_a_list_is_ordered_while_one_imei_of_it_is_in_doubt(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    """The page offered to continue the first batch, in which nothing is left to send."""
+    doubtful, refused, ordered = imeis(3)
+    fates = {doubtful: (Outcome.IN_DOUBT, ""), refused: (Outcome.REFUSED, "no"), ordered: (Outcome.ORDERED, "")}
+    browser.start(imeis(3))
+    answer_chunks(database, fates.__getitem__)
+    preview = browser.paste(imeis(3))
+    assert "Confirm and send 1 IMEI" in words(browser.get(preview))
+    assert browser.confirm(preview).location == "/batches/2"
+    assert outcomes(database, 2) == {"duplicate": 2, "waiting": 1}
 
 
 def test_imeis_of_another_unfinished_batch_are_left_out(browser: Browser) -> None:
