@@ -70,6 +70,15 @@ class Plan:
         return self.service.price * self.count
 
     @property
+    def mark(self) -> str:
+        """A name for what is confirmed: service and IMEIs, and the earlier orders that are paid a second time.
+
+        It differs where somebody has ordered an IMEI since a page showed it as new.
+        """
+        repeated = (self.checked if self.recheck else ()) + (self.rejected if self.resend_rejected else ())
+        return fingerprint(self.fingerprint, (str(order.id) for order in repeated)) if repeated else self.fingerprint
+
+    @property
     def balance_after(self) -> float | None:
         """US dollars that the account would hold; None where the balance is unknown."""
         return None if self.balance.credits is None else self.balance.credits - self.cost

@@ -29,14 +29,15 @@ AT_ONCE = Start()
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the page of the confirm button showed: price, number of IMEIs, and the fingerprint of service and IMEIs.
+    """What the page of the confirm button showed: price, number of IMEIs, and the mark of the plan.
 
-    The fingerprint differs where another tab chose a service of the same price or a column with as many IMEIs.
+    The mark differs where another tab chose a service of the same price or a column with as many IMEIs, and where an
+    IMEI that the page showed as new would be paid a second time.
     """
 
     price: str
     count: str
-    fingerprint: str
+    mark: str
 
     def fits(self, plan: Plan) -> bool:
         """Whether the page showed this plan."""
@@ -51,7 +52,7 @@ class Shown:
         return price_objection(plan.service.title, shown, plan.service.price) if self._holds_the_same(plan) else ""
 
     def _holds_the_same(self, plan: Plan) -> bool:
-        return (self.count, self.fingerprint) == (str(plan.count), plan.fingerprint)
+        return (self.count, self.mark) == (str(plan.count), plan.mark)
 
 
 def price_mark(plan: Plan) -> str:

@@ -284,7 +284,7 @@ def _reason_to_look_again(plan: Plan | None) -> str:
     """Return why nothing was confirmed; "" when there is no reason."""
     if plan is None:
         return "Nothing was sent: the provider no longer lists this service. Choose another service."
-    shown = Shown(*(request.form.get(name, "") for name in ("price", "count", "fingerprint")))
+    shown = Shown(*(request.form.get(name, "") for name in ("price", "count", "mark")))
     if changed := shown.price_objection(plan):
         return changed
     if plan.objections:

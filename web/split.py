@@ -210,7 +210,7 @@ def _reason_to_look_again(split: UploadParts) -> str:
     if _posted("s") != _posted("was"):
         return CHANGED
     for place, line in enumerate(split.lines):
-        shown = Shown(*(request.form.get(f"{name}-{place}", "") for name in ("price", "count", "fingerprint")))
+        shown = Shown(*(request.form.get(f"{name}-{place}", "") for name in ("price", "count", "mark")))
         if line.plan and (changed := shown.price_objection(line.plan)):
             return changed
         if not shown.fits(line.plan) if line.plan else shown != Shown("", "", ""):

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from batch_checks import outcomes
 from flask import Flask
+from plain_sql import run
 from simulated_provider import imeis
-from web_client import CARRIER, Browser, answer_chunks, confirm_fields, words
+from web_client import CARRIER, Browser, answer_chunks, confirm_fields, order_batch, words
 from web_scenes import batch_count, with_settings
 
 from backend import Backend
@@ -79,6 +80,26 @@ def test_the_rest_of_a_list_is_ordered_while_one_imei_of_it_is_in_doubt(
     assert "Confirm and send 1 IMEI" in words(browser.get(preview))
     assert browser.confirm(preview).location == "/batches/2"
     assert outcomes(database, 2) == {"duplicate": 2, "waiting": 1}
+
+
+@pytest.mark.parametrize("tick", ["recheck", "resend_rejected"])
+def test_what_somebody_else_has_checked_since_the_preview_is_not_paid_again_unseen(
+    browser: Browser, database: IMEIDatabase, tick: str
+) -> None:
+    """The preview counted it as new; the number of IMEIs to send did not change, and it was paid twice."""
+    status = {"recheck": "Completed", "resend_rejected": "Rejected"}[tick]
+    for first in (0, 50):
+        preview = browser.paste([*imeis(2), *imeis(2, first=50)])
+        browser.post(f"{preview}/options", confirm_fields(browser.get(preview).text) | {tick: "on"})
+        shown = confirm_fields(browser.get(preview).text)
+        order_batch(database, imeis(2, first=first))
+        with database.write() as connection:
+            run(connection, "UPDATE orders SET status = ?", status)
+        before = batch_count(database)
+        refused = browser.led_back(browser.post(preview, shown))
+        assert "the IMEIs have changed since" in words(refused)
+        assert batch_count(database) == before
+    assert browser.confirm(preview).location == f"/batches/{before + 1}"  # the page shows now what is paid again
 
 
 def test_imeis_of_another_unfinished_batch_are_left_out(browser: Browser) -> None:

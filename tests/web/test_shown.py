@@ -115,7 +115,7 @@ def test_rejected_before_is_sent_again_only_when_ticked_and_without_what_has_a_r
 
 def test_a_refused_confirmation_is_answered_with_a_redirect(browser: Browser, database: IMEIDatabase) -> None:
     preview = browser.paste(imeis(2), CARRIER.package_id)
-    answer = browser.post(preview, {"price": "9", "count": "2", "fingerprint": "x"})
+    answer = browser.post(preview, {"price": "9", "count": "2", "mark": "x"})
     assert (answer.status_code, answer.location) == (303, preview)
     assert "have changed since" in words(browser.get(preview))
     assert "have changed since" not in words(browser.get(preview))
