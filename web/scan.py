@@ -60,6 +60,7 @@ class ScanForm:
     session: str
     token: str  #: orders one phone from one service once
     again: bool
+    seen: int | None  #: row id of the order that the card with the button "Check again" shows; None without one
     any_brand: bool  #: although the phone is of another brand than the service
     shown_price: float | None  #: US dollars an IMEI on the page; None where the form does not say
 
@@ -204,6 +205,7 @@ def _posted() -> ScanForm:
         session=form.get("session", "")[:40] or secrets.token_urlsafe(9),
         token=form.get("token", "")[:60] or secrets.token_urlsafe(18),
         again="again" in form,
+        seen=form.get("seen", type=row_number),
         any_brand="any_brand" in form,
         shown_price=shown_price(form.get("prices", ""), service_id),
     )
@@ -233,7 +235,10 @@ def _known(posted: ScanForm, imei: str) -> NewScan | None:
         record_nothing()
         return NewScan(*who, batch_id=batch_id, is_new=True)
     known = scan_store.known(database, posted.service_id, imei)
-    if known is None or (posted.again and known.has_result):
+    if known is None:
+        return None
+    is_shown = posted.seen in (None, known.order_row)  # else another desk has checked it since
+    if posted.again and known.has_result and is_shown:
         return None
     record_nothing()
     return NewScan(*who, batch_id=known.batch_id, order_row=known.order_row)

@@ -159,6 +159,28 @@ def test_check_again_is_one_more_order_however_often_it_is_pressed(browser: Brow
     assert batches(database) == [("scan", 1)] * 2
 
 
+def test_check_again_pays_nothing_where_another_desk_has_checked_since(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    """The button names the result that the card shows: a newer one is shown first, and can then be paid again."""
+
+    def press(card: str, desk: str) -> dict[str, Any]:
+        fields = dict(re.findall(r'name="(again|seen|token)" value="([^"]*)"', card))
+        found: dict[str, Any] = scan(browser, FIRST, **fields, session=desk)["card"]
+        return found
+
+    scan(browser, FIRST)
+    finish(database)
+    morning, evening = (scan(browser, FIRST, session=desk)["card"]["html"] for desk in ("morning", "evening"))
+    assert press(morning, "morning")["is_open"]
+    finish(database)
+    newer = press(evening, "evening")["html"]
+    assert "Nothing was paid" in newer
+    assert len(batches(database)) == 2
+    assert press(newer, "evening")["is_open"]
+    assert len(batches(database)) == 3
+
+
 def test_a_scan_that_is_sent_again_late_is_counted_once(browser: Browser, database: IMEIDatabase) -> None:
     scan(browser, FIRST, token="lost-answer")
     finish(database)
