@@ -251,8 +251,10 @@ def _create(asked: WantedBatch, keep: Keep) -> KeptReply:
     plan = plan_order(asked.order, taken.imeis)
     replies: list[KeptReply] = []
 
-    def keep_reply(connection: Transaction, batch_id: int) -> None:
-        replies.append(_reply(connection, batch_id, plan, taken, asked))
+    def keep_reply(connection: Transaction, batch_id: int, is_new: bool) -> None:
+        body = _body(connection, batch_id, plan, taken, asked) | {"is_continued": not is_new}
+        location = url_for("api_batches.show", batch_id=batch_id)
+        replies.append(KeptReply(201 if is_new else 200, location, dict(NewBatchAnswer().dump(body))))
         keep(connection, batch_id, replies[-1])
 
     start = Start(asked.at_once, keep_reply)
@@ -263,9 +265,9 @@ def _create(asked: WantedBatch, keep: Keep) -> KeptReply:
     return replies[-1]
 
 
-def _reply(connection: Transaction, batch_id: int, plan: Plan, taken: Taken, asked: WantedBatch) -> KeptReply:
+def _body(connection: Transaction, batch_id: int, plan: Plan, taken: Taken, asked: WantedBatch) -> dict[str, Any]:
     """Return the answer about a batch that is created in this transaction. Raises Problem where it costs too much."""
-    body = {
+    return {
         "id": batch_id,
         "state": batch_states.state_of(connection, batch_id),
         "label": asked.names.name,
@@ -274,12 +276,9 @@ def _reply(connection: Transaction, batch_id: int, plan: Plan, taken: Taken, ask
         "total": len(plan.imeis),
         "to_send": planned_imeis(connection, batch_id),
         "cost": cost_of(connection, batch_id, asked.order),
-        "is_continued": batch_id == plan.continues,
         "links": batch_links(batch_id),
         **taken.report,
     }
-    location = url_for("api_batches.show", batch_id=batch_id)
-    return KeptReply(200 if batch_id == plan.continues else 201, location, dict(NewBatchAnswer().dump(body)))
 
 
 def _label(data: Mapping[str, Any]) -> str:

@@ -108,9 +108,8 @@ def _order(imei: str, terms: OrderTerms, keep: Keep) -> KeptReply:
     plan = plan_order(replace(terms, again=again), [(imei, None)])
     replies: list[KeptReply] = []
 
-    def record(connection: Transaction, batch_id: int) -> None:
+    def record(connection: Transaction, batch_id: int, is_new: bool) -> None:
         cost_of(connection, batch_id, terms)
-        is_new = batch_id != plan.continues
         new = NewScan(_session(), imei, terms.service_id, batch_id=batch_id, is_new=is_new)
         waiting = {"id": scan_store.record_in(connection, new), "imei": imei, "service_id": terms.service_id}
         waiting |= {"is_open": True, "is_new": is_new, "outcome": Outcome.WAITING, "message": "", "batch_id": batch_id}

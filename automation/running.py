@@ -231,7 +231,7 @@ def place(backend: Backend, automation: Automation, choice: Selected, placing: P
     new = replace(choice.plan.batch(names, SOURCE, budget, placing.token), imeis=imeis, fingerprint="")
     new = replace(new, actor=replace(placing.actor, name=automation.orders_as))
 
-    def record(connection: Transaction, batch_id: int) -> None:
+    def record(connection: Transaction, batch_id: int, _is_new: bool) -> None:
         _record(connection, batch_id, automation, choice, placing)
 
     batch_id = create_batch(backend.database, new, backend.settings.chunk_size, record)

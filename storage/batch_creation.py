@@ -8,9 +8,10 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 from sqlalchemy import Connection, bindparam, exists, insert, or_, select, update
 
@@ -99,6 +100,17 @@ NOT_STARTED = "Not started yet."
 INSERTED_AT_ONCE = 10_000
 
 
+class AndThen(Protocol):
+    """Writes more in the transaction that creates a batch, or gives one back."""
+
+    def __call__(self, connection: Connection, batch_id: int, is_new: bool, /) -> None:
+        """is_new: whether it was created now."""
+
+
+def write_no_more(_connection: Connection, _batch_id: int, _is_new: bool, /) -> None:
+    """Write nothing beside the batch."""
+
+
 class OverBudgetError(Exception):
     """Nothing was written: a daily limit, the budget or the account does not hold the cost. str() is a sentence."""
 
@@ -145,14 +157,14 @@ def create_batch(
     database: IMEIDatabase,
     new: NewBatch,
     chunk_size: int = 100,
-    and_then: Callable[[Connection, int], None] = lambda connection, batch_id: None,
+    and_then: AndThen = write_no_more,
 ) -> int:
     """Write batch, items and chunks in one transaction and return the batch id.
 
     A known confirm token, or an unfinished batch of the same fingerprint, gives that batch back (running again, at the
     confirmed price where that is higher); so does one in doubt, where nothing else is left to send. IMEIs that are in
     flight, in doubt or already ordered with this service become duplicates. A batch that is given back still counts
-    for who created it. and_then writes more in the same transaction, also about a batch that is given back.
+    for who created it. and_then writes more in the same transaction.
     Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money.
     """
     with database.write() as connection:
@@ -166,15 +178,15 @@ def create_batches(database: IMEIDatabase, parts: Sequence[NewBatch], chunk_size
     takes is not there for the next. Otherwise, each is as create_batch makes it.
     """
     with database.write() as connection:
-        return [_create(connection, new, chunk_size, lambda connection, batch_id: None) for new in parts]
+        return [_create(connection, new, chunk_size) for new in parts]
 
 
-def _create(connection: Connection, new: NewBatch, chunk_size: int, and_then: Callable[[Connection, int], None]) -> int:
+def _create(connection: Connection, new: NewBatch, chunk_size: int, and_then: AndThen = write_no_more) -> int:
     left_out = _left_out(connection, new)
     count = len({imei for imei, _ in new.imeis} - left_out.keys())
     earlier = _earlier_batch(connection, new, count)
     if earlier is not None:
-        and_then(connection, earlier)
+        and_then(connection, earlier, False)
         return earlier
     _check_limits(connection, new, count)
     if new.starts:
@@ -184,7 +196,7 @@ def _create(connection: Connection, new: NewBatch, chunk_size: int, and_then: Ca
     finish_if_done(connection, batch_id)
     if new.budget is not None and exceeds(spent_or_promised(connection), new.budget):
         raise OverBudgetError("Another batch has taken what was left of today's budget.")
-    and_then(connection, batch_id)
+    and_then(connection, batch_id, True)
     return batch_id
 
 

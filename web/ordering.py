@@ -1,15 +1,14 @@
 """Turn IMEIs into a plan and a plan into a batch: shared by all pages that order. No routes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from flask import request
 
 from backend import Backend
-from database import Transaction
 from orders import BatchNames, ServiceInfo
 from people import Actor
-from storage.batch_creation import create_batch, create_batches
+from storage.batch_creation import AndThen, create_batch, create_batches, write_no_more
 from submission import Again, Plan, price_objection, service_objection, unchecked
 from web.access import describe
 from web.format import money, plural
@@ -20,8 +19,7 @@ class Start:
     """How a batch begins."""
 
     at_once: bool = True  #: False: it is paused until somebody resumes it
-    #: Writes more in the transaction that creates the batch.
-    and_then: Callable[[Transaction, int], None] = lambda connection, batch_id: None
+    and_then: AndThen = write_no_more
 
 
 AT_ONCE = Start()

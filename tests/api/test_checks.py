@@ -15,6 +15,8 @@ from orders import RequestKind
 from people import Role
 from schema import orders
 from storage import request_store
+from storage.batch_creation import create_batch
+from web import ordering
 
 ONE = imeis(1)[0]
 
@@ -87,3 +89,24 @@ def test_guards_apply_to_a_check(api: ApiClient, database: IMEIDatabase) -> None
 def test_another_token_does_not_see_a_check(api: ApiClient, client_of: Callable[[Role], ApiClient]) -> None:
     check(api)
     problem(client_of(Role.ADMIN).get("/checks/1"), 404)
+
+
+def test_of_two_requests_at_one_moment_only_one_has_made_the_order(
+    client_of: Callable[[Role], ApiClient], database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both had looked before one of them ordered: both answers, and the sums of both programs, named it as theirs."""
+    slow, fast = client_of(Role.OPERATOR), client_of(Role.OPERATOR)
+    one, listed = {"service_id": SERVICE, "imei": ONE}, {"service_id": SERVICE, "imeis": imeis(3, first=10)}
+    meanwhile = iter([("/checks", one), ("/batches", listed)])
+
+    def overtaken(*given: Any) -> int:
+        monkeypatch.setattr(ordering, "create_batch", create_batch)
+        assert fast.post(*next(meanwhile)).status_code == 201
+        return create_batch(*given)
+
+    monkeypatch.setattr(ordering, "create_batch", overtaken)
+    checked: Any = slow.post("/checks", one)
+    assert (checked.json["is_new"], checked.json["batch_id"], count(database)) == (False, 1, 1)
+    monkeypatch.setattr(ordering, "create_batch", overtaken)
+    several: Any = slow.post("/batches", listed)
+    assert (several.status_code, several.json["is_continued"], several.json["id"], count(database)) == (200, True, 2, 2)
