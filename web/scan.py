@@ -47,6 +47,7 @@ LONGEST = 500
 SYMBOLOGY = re.compile(r"^\s*\][A-Za-z][0-9A-Za-z]")
 TWO_IN_ONE = re.compile(r"(?<!\d)(\d{15})(\d{15})(?!\d)")
 NO_CHECK_DIGIT = "It came without its check digit, so a wrong digit would not be noticed. Scan or type all 15 digits."
+GONE = "Its result came from a file whose import was undone. Scan the phone again."
 #: Verdict → its icon and tone; the same names as the CSS classes.
 TONES = {Verdict.PASS: "pass", Verdict.REVIEW: "review", Verdict.FAIL: "fail"}
 
@@ -317,9 +318,9 @@ def _card_without_order(scan: Scan, notes: tuple[str, ...]) -> Card:
         return Card(scan.imei, "open", "Checking", ("Sending the order.", *notes), scan)
     if scan.outcome is Outcome.IN_DOUBT:
         return Card(scan.imei, "open", "In doubt", (Outcome.IN_DOUBT.hint, *details), scan)
-    label = scan.outcome.label if scan.outcome else "Unknown"
-    hint = scan.outcome.hint if scan.outcome else ""
-    return Card(scan.imei, "problem", label, (hint, *details), scan)
+    if scan.outcome is None:
+        return Card(scan.imei, "problem", "Not known any more", (GONE, *notes), scan)
+    return Card(scan.imei, "problem", scan.outcome.label, (scan.outcome.hint, *details), scan)
 
 
 def verdict_of(order: Order) -> Verdict | None:

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 from simulated_provider import imeis
 from stored_people import act_as
-from web_client import CARRIER, Browser, Provider, answer_chunks, words
+from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, words
 
 from database import IMEIDatabase, utc_now
 from orders import OrderStatus, Outcome
 from people import DEMO_USER, Actor, Role
+from results.importing import import_orders, undo_import
 from schema import orders
+from spreadsheets.order_rows import ImportRow
 from storage import scan_store
 from storage.batch_creation import NewBatch, create_batch
 from web.scan import read_scan
@@ -297,6 +299,20 @@ def test_a_scan_shows_the_newest_result_though_a_file_brought_an_older_one_later
         day = utc_now() - timedelta(days=400)
         connection.execute(orders.insert().values(**old, status=OrderStatus.COMPLETED, order_date=day))
     assert scan(browser, FIRST, session="evening")["card"]["word"] == "Fail"
+
+
+def test_a_scan_whose_answer_came_from_a_file_that_was_undone_asks_to_be_repeated(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    """Its card said only "Unknown"."""
+    row = {"imei": FIRST, "service_name": CARRIER.title, "order_id": "77", "status": OrderStatus.COMPLETED}
+    database.store_services(SERVICES, 0.0)
+    imported, _ = import_orders(database, [ImportRow(1, row)], "export.csv")
+    assert "Nothing was paid" in scan(browser, FIRST)["card"]["html"]
+    undo_import(database, imported)
+    assert "undone. Scan the phone again." in words(browser.get("/scan?session=desk"))
+    assert scan(browser, FIRST)["card"]["is_open"]
+    assert batches(database) == [("scan", 1)]
 
 
 def test_ids_that_no_scan_has_show_no_cards(browser: Browser, database: IMEIDatabase) -> None:
