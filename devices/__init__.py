@@ -2,4 +2,4 @@
 
 from devices.brands import brand_of, brands_of_service, fits
 from devices.device_report import MAX_VALUE, read_report, short_value
-from devices.states import SimState, blacklist_state, fmi_state, sim_state
+from devices.states import STATE_OF, SimState, blacklist_state, fmi_state, sim_state

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from devices.label_table import KNOWN_NAMES, known_name, label_key, slug
 from devices.markup import clean_lines, shown_line
 from devices.pairs import IMEI, Pair, label_pairs, tidy
-from devices.states import FINDING_FIELDS, blacklist_state, fmi_state, is_good, names_state, sim_state
+from devices.states import FINDING_FIELDS, STATE_OF, is_good, names_state
 from devices.words import ANSWERS, plain_letters, tokens
 
 #: Characters of a text that are read; real ones have under 10,000, and the raw text is kept elsewhere.
@@ -35,9 +35,6 @@ MAIN_FIELDS = MappingProxyType(
         "warranty": ("warranty", "service_coverage"),
     }
 )
-
-#: The fields that hold a state, and what reads it.
-STATES_OF = MappingProxyType({"simlock": sim_state, "fmi": fmi_state, "blacklist": blacklist_state})
 
 #: Names that alone do not make a text a report about a device.
 TALK = frozenset({
@@ -314,7 +311,7 @@ def short_value(field: str, value: str | None) -> str | None:
     if value is None or len(value.encode()) <= MAX_VALUE:
         return value
     cut = value.encode()[:MAX_VALUE].decode(errors="ignore")
-    state_of = STATES_OF.get(field)
+    state_of = STATE_OF.get(field)
     return cut if state_of is None or state_of(cut) == state_of(value) else str(state_of(value))
 
 

@@ -4,7 +4,7 @@
 bad. This module must not know labels or markup: it reads one value at a time, by the words of words.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
@@ -58,6 +58,10 @@ def blacklist_state(blacklist: str | None) -> BlacklistState:
 
 
 FINDING_FIELDS = frozenset(LEXICONS)
+#: The fields that hold a finding in the provider's words, and what reads it.
+STATE_OF: Mapping[str, Callable[[str], StrEnum]] = MappingProxyType(
+    {"simlock": sim_state, "fmi": fmi_state, "blacklist": blacklist_state}
+)
 #: Characters of a value that are read.
 REACH = 400
 #: Values whose state is cached: most texts repeat the same few values.

@@ -10,10 +10,8 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-from devices import SimState, blacklist_state, fmi_state, sim_state
+from devices import STATE_OF, SimState, fmi_state
 
-#: Finding → what reads its words.
-STATE_OF = MappingProxyType({"simlock": sim_state, "fmi": fmi_state, "blacklist": blacklist_state})
 #: Finding → the words by which a service's name promises it; "without blacklist" promises nothing.
 PROMISES = MappingProxyType({
     "simlock": re.compile(r"(?<!no )(?<!without )\bsim[ -]?lock", re.IGNORECASE),

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 from sqlalchemy.exc import SQLAlchemyError
 
 from database import IMEIDatabase, orders_by_verdict, utc_now
+from devices import STATE_OF
 from engines import read_prepared
 from grading import NO_VERDICTS, VerdictCounts
 from orders import OrderStatus, Outcome, Progress
@@ -118,7 +119,7 @@ def filter_values(database: IMEIDatabase) -> dict[str, dict[str, int]]:
     with database.read() as connection:
         counted = order_wordings.suggestions(connection)
         found = {name: dict(counted[name]) for name in order_wordings.NAMES}
-        found |= {name: order_wordings.finding_counts(name, counted[name]) for name in order_wordings.FINDINGS}
+        found |= {name: order_wordings.finding_counts(name, counted[name]) for name in STATE_OF}
         return found | {"verdict": counts_of(orders_by_verdict(connection)).by_word()}
 
 

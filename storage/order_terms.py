@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func, literal, not_, or_, select, union_all
 
+from devices import STATE_OF
 from grading import PENDING
 from orders import FINAL_STATUSES, OrderStatus
 from schema import PENDING_BY_DATE, DayStart, WordList, order_tags, orders, sql
@@ -25,7 +26,7 @@ from storage.newest_orders import (
     batches_of_tag,
     some_batches,
 )
-from storage.order_wordings import FINDINGS, MEANT, wordings
+from storage.order_wordings import MEANT, wordings
 from storage.tag_store import tag_key
 
 READ = 5  #: index entries that can be read in the time of reading one order
@@ -154,7 +155,7 @@ def terms_of(chosen: OrderFilter, meanings: Wordings, before: int | None = None)
 
 def pairs_of(chosen: OrderFilter, meanings: Wordings) -> Iterator[Term]:
     """Yield the verdict with each finding that is set, where the two are: they can lead, and are no tests."""
-    for name in FINDINGS if chosen.verdict not in ("", PENDING) else ():
+    for name in STATE_OF if chosen.verdict not in ("", PENDING) else ():
         if getattr(chosen, name):
             index = f"{PAIRS}{name}"
             seek = and_(orders.c.verdict == chosen.verdict, _is_one_of(orders.c[name], meanings[name]))

@@ -4,26 +4,20 @@ Providers write On, Enabled, Yes or Lost Mode for ON; "verizon" is in "US Verizo
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from enum import StrEnum
+from collections.abc import Callable, Iterable
 from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Column, CompoundSelect, Connection, Select, func, literal_column, select, union_all
 
-from devices import SimState, blacklist_state, fmi_state, sim_state
+from devices import STATE_OF, SimState
 from engines import read_prepared
 from schema import orders
 
-#: The columns that hold a finding in the provider's words, and what reads them.
-FINDINGS: Mapping[str, Callable[[str], StrEnum]] = MappingProxyType(
-    {"simlock": sim_state, "fmi": fmi_state, "blacklist": blacklist_state}
-)
 #: The columns in which a filter finds its words wherever they stand.
 NAMES = ("carrier", "model")
 #: Every column whose stored words are looked through for what a filter means.
-MEANT = (*FINDINGS, *NAMES)
+MEANT = (*STATE_OF, *NAMES)
 #: Different values of a column that are looked at; sentences could make their number endless.
 MOST_WORDINGS = 20_000
 #: Letters of a word that is looked for without regard to blanks and signs: "tmobile" is in "T-Mobile".
@@ -54,10 +48,10 @@ def suggestions(connection: Connection) -> dict[str, list[tuple[str, int]]]:
 
 
 def finding_counts(name: str, counted: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Return the orders of each finding, from the counted wordings of a column of FINDINGS."""
+    """Return the orders of each finding, from the counted wordings of a column of STATE_OF."""
     found: dict[str, int] = {}
     for word, count in counted:
-        state = FINDINGS[name](word)
+        state = STATE_OF[name](word)
         found[state] = found.get(state, 0) + count
     return found
 
@@ -90,14 +84,14 @@ def _counted_words_of(name: str) -> Select[Any]:
 
 
 def read_finding(name: str, text: str) -> str:
-    """Return the finding that a text names in a column of FINDINGS, without regard to case; "" if it names none."""
-    meant = FINDINGS[name](text)
+    """Return the finding that a text names in a column of STATE_OF, without regard to case; "" if it names none."""
+    meant = STATE_OF[name](text)
     return "" if meant == SimState.UNKNOWN or meant.casefold() != text.casefold() else str(meant)
 
 
 def _is_finding(name: str, wanted: str) -> Callable[[str], bool] | None:
     """Return a test whether words mean the wanted finding, or None if there is no such finding."""
-    meant, state_of = read_finding(name, wanted), FINDINGS[name]
+    meant, state_of = read_finding(name, wanted), STATE_OF[name]
     return (lambda word: state_of(word) == meant) if meant else None
 
 

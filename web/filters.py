@@ -15,11 +15,12 @@ from flask import abort, request
 
 from backend import backend
 from database import IMEIDatabase, Transaction, utc_now
+from devices import STATE_OF
 from grading import PENDING, Verdict
 from orders import OrderStatus
 from storage.order_queries import people_who_ordered
 from storage.order_terms import OrderFilter
-from storage.order_wordings import COUNTED, FINDINGS, MEANT, NAMES, read_finding, stored_words
+from storage.order_wordings import COUNTED, MEANT, NAMES, read_finding, stored_words
 from storage.tag_store import Tag, is_tag, known_tags
 from web.context import row_number
 
@@ -104,7 +105,7 @@ def read_filter(database: IMEIDatabase, given: Mapping[str, str]) -> Asked:
     entered = {name: given.get(name, "").strip() for name in FIELDS}
     found: dict[str, str] = {}
     status = _status(database, entered["status"], found)
-    for name in FINDINGS:
+    for name in STATE_OF:
         _check_finding(database, name, entered[name], found)
     since, until = _day("since", entered["since"], found), _day("until", entered["until"], found)
     if since and until and since > until:

@@ -3,14 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 
 from markupsafe import Markup
 
 from amounts import money as money
 from amounts import plural as plural
-from devices import blacklist_state, fmi_state, sim_state
+from devices import STATE_OF
 from orders import BatchStage, ChunkState, Outcome, Progress, is_awaited
 from results import SyncReport, audit_sentences
 from storage.batch_doubt import Settled
@@ -34,7 +33,6 @@ LETTERS: dict[str, str] = {
     ChunkState.CANCELLED: "c",
 }
 CELLS = str.maketrans({letter: f'<i class="{state}"></i>' for state, letter in LETTERS.items()})
-STATE_OF = MappingProxyType({"simlock": sim_state, "fmi": fmi_state, "blacklist": blacklist_state})
 FINDING_CLASSES: dict[str, str] = {
     "Locked": "bad",
     "ON": "bad",

@@ -10,8 +10,9 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar
 
+from devices import STATE_OF
 from grading import verdict_label
-from storage.order_wordings import FINDINGS, read_finding
+from storage.order_wordings import read_finding
 
 #: Fields of the table by their names in a URL, with their labels.
 LABELS = MappingProxyType({
@@ -108,7 +109,7 @@ def lay_out(counts: Mapping[tuple[str, ...], int], layout: Layout, most: Most) -
 @lru_cache(MEANINGS)
 def meaning(name: str, value: str) -> str:
     """Return the finding that a stored value means ("Lost Mode" is ON), or the value itself."""
-    state = str(FINDINGS[name](value)) if name in FINDINGS and value else ""
+    state = str(STATE_OF[name](value)) if name in STATE_OF and value else ""
     return state if state and read_finding(name, state) else value
 
 

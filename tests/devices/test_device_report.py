@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from result_texts import EXAMPLES, MAIN_FIELDS, said
 
-from devices.device_report import MAX_VALUE, STATES_OF, DeviceReport, ReportKind, read_report
+from devices import STATE_OF
+from devices.device_report import MAX_VALUE, DeviceReport, ReportKind, read_report
 from devices.states import blacklist_state, fmi_state, sim_state
 
 #: Texts with the facts that a careful reader takes from them, and those that he must not; made-up identifiers.
@@ -213,7 +214,7 @@ def test_the_other_imei_of_the_ordered_one_is_read_in_both_orders(text: str, oth
 )
 def test_a_long_value_keeps_its_state_and_not_all_its_words(label: str, field: str, first: str, last: str) -> None:
     """What decides may come behind the words that are kept."""
-    state_of, sign = STATES_OF[field], "\u00e9"
+    state_of, sign = STATE_OF[field], "\u00e9"
     for value in (f"{first}; {sign * 500}", f"{first}; {sign * 190}; {last}"):
         kept = getattr(read_report(f"{label}: {value}"), field)
         assert len(kept.encode()) <= MAX_VALUE
