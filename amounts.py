@@ -2,6 +2,8 @@
 
 #: Half a hundredth of a cent: sums of float prices are compared with this tolerance, in US dollars.
 TOLERANCE = 0.00005
+#: US dollars that one order may cost: sums are kept in millionths, as whole numbers of 64 bits.
+HIGHEST_PRICE = 1_000_000
 
 
 def money(value: float | None) -> str:

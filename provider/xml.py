@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from xml.etree import ElementTree as ET
 
+from amounts import HIGHEST_PRICE
 from orders import Account, IMEIOrder, OrderStatus, PlacedOrder, PlacementAnswer, ServiceInfo
 from provider.body import IMEI_LIKE, PROLOG
 
@@ -18,8 +19,6 @@ log = logging.getLogger(__name__)
 
 #: Longest number in a price or a balance; longer digits are no amount of money.
 AMOUNT_LENGTH = 15
-#: US dollars that an IMEI may cost: sums of more would be no whole numbers of 64 bits.
-HIGHEST_PRICE = 1_000_000
 #: Characters of what an answer says about one IMEI: a batch is summed up by it in an index, which takes 2,700 bytes.
 LONGEST_REASON = 300
 AMOUNT = re.compile(r"[\d.,]*\d")

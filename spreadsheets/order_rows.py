@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from amounts import HIGHEST_PRICE
+from devices import MAX_VALUE
 from imei import ORDERABLE
 from orders import OrderStatus, Outcome
 from spreadsheets.cells import classify
@@ -32,17 +34,16 @@ NO_EXPORT = (
 )
 #: Columns that are set by this program only, and not taken from a file.
 NOT_TAKEN = frozenset({"batch_id", "outcome", "error", "created_at", "updated_at", "verdict", "tags"})
-#: Columns that filters find by an index, and the bytes that it holds of each: results have fewer, too.
+#: Columns that filters find by an index, which holds MAX_VALUE bytes of each.
 FOUND_BY = frozenset(
     {"order_id", "service_id", "status", "imei2", "carrier", "simlock", "fmi", "blacklist", "model", "serial"}
 )
-MAX_WORDS = 350
 STATUSES = MappingProxyType({status.lower(): status for status in OrderStatus})
 #: Texts of our own exports in the status column of an IMEI without an order.
 NO_ORDER = frozenset({outcome.replace("_", " ") for outcome in Outcome if outcome is not Outcome.ORDERED})
 
-#: US dollars of one order, and years of its date: reports add up no more, and count no other months.
-HIGHEST_PRICE, YEARS = 1_000_000, range(1970, 3000)
+#: Years of the date of an order: reports count no other months.
+YEARS = range(1970, 3000)
 #: Bytes of the name of a service: sums are kept by it in an index, which takes 2,700 bytes for all its columns.
 LONGEST_SERVICE = 800
 
@@ -97,7 +98,7 @@ def _values(cells: dict[str, Any]) -> dict[str, Any]:
         if name not in NOT_TAKEN:
             read = READERS.get(name, plain)
             value = read(cell)
-            if name in FOUND_BY and len(str(value).encode()) > MAX_WORDS:
+            if name in FOUND_BY and len(str(value).encode()) > MAX_VALUE:
                 raise NotUnderstoodError(f"{str(value)[:40]!r} … is too long for the column {name}.")
             if value not in (None, ""):
                 values[name] = value

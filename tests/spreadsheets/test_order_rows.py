@@ -11,8 +11,9 @@ from import_rows import FIRST
 from imported_rows import TITLES, line, rows_of
 
 from database import IMEIDatabase
+from devices import MAX_VALUE
 from results.importing import import_orders
-from spreadsheets.order_rows import MAX_WORDS, READERS, NotUnderstoodError, plain, read_orders, says_the_same
+from spreadsheets.order_rows import READERS, NotUnderstoodError, plain, read_orders, says_the_same
 from spreadsheets.writing import guarded
 from workbooks.kinds import UnreadableFileError
 
@@ -94,11 +95,11 @@ def test_the_longest_words_of_a_rejected_order_fit_into_one_index(server_databas
     """The index of rejected orders holds all of them: one such row kept its whole file from being imported."""
     signs, chance = [chr(number) for number in range(0x4E00, 0x9FFF)], random.Random(1)
     titles = ["ORDER ID", "CARRIER", "SIMLOCK", "MODEL", "FMI", "BLACKLIST", "SERIAL"]
-    for length in (MAX_WORDS // 3, 133):
+    for length in (MAX_VALUE // 3, 133):
         words = ["".join(chance.choices(signs, k=length)) for _ in titles]
         text = f"IMEI NO.,STATUS,SERVICE,{','.join(titles)}\n{FIRST},Rejected,1,{','.join(words)}\n"
         _, plan = import_orders(server_database, read_orders(text.encode()), "x.csv")
-        assert plan.counts.rows_new == (3 * length <= MAX_WORDS)
+        assert plan.counts.rows_new == (3 * length <= MAX_VALUE)
 
 
 @pytest.mark.parametrize("price", ["$9" + "9" * 400, "$10000000000000", "-1000001"])
