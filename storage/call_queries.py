@@ -58,13 +58,10 @@ NEWEST_ATTEMPT_OF = NEWEST_ATTEMPT.where(attempts.c.account == bindparam("whose"
 #: to run it.
 KNOWN_WHEN_SENT = select(attempts.c.after_order).where(attempts.c.id == bindparam("this_attempt"))
 SENT_AT = select(attempts.c.sent_at).where(attempts.c.id == bindparam("this_attempt"))
-OWNERS = select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(
-    orders.c.order_id.in_(sql("SELECT value FROM each(:ids AS TEXT) listed"))
-)
+AMONG_IDS = orders.c.order_id.in_(sql("SELECT value FROM each(:ids AS TEXT) listed"))
+OWNERS = select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(AMONG_IDS)
 OWNERS_OF_ACCOUNT = OWNERS.where(orders.c.account == bindparam("whose"))
-SERVICES_OF = select(orders.c.order_id, orders.c.service_id).where(
-    orders.c.order_id.in_(sql("SELECT value FROM each(:ids AS TEXT) listed"))
-)
+SERVICES_OF = select(orders.c.order_id, orders.c.service_id).where(AMONG_IDS)
 SERVICES_OF_ACCOUNT = SERVICES_OF.where(orders.c.account == bindparam("whose"))
 PLANNED_ITEMS = (
     select(

@@ -115,6 +115,6 @@ def find_order(
         raise NotPossibleError(f"The provider does not know order {order_id}. Check the number.")
     if not (may_name(order.imei, imei) or may_be_part(order.imei, imei)):
         raise NotPossibleError(f"Order {order_id} is one of IMEI {order.imei or '(none)'}, and not of {imei}.")
-    if labels.get(order.service_id.strip().lower(), service_id) != service_id:
+    if labels.get(label(order), service_id) != service_id:
         raise NotPossibleError(f"Order {order_id} is one of another service: {order.service_id}.")
     return order

@@ -278,11 +278,16 @@ class Listing:
         found = [*self._candidates(item, service_id), *masked]
         return any(self._age(order, clock) is not Age.OLDER for order in found)
 
+    def other_words(self, connection: Transaction) -> frozenset[str]:
+        """Return the words of services that this list uses otherwise than we know, as relabelled() says."""
+        services = call_queries.services_of(connection, list(self.owners), self.account)
+        return relabelled(self.look.listed, self.labels, services)
+
     def may_hide(self, item: Item, service_id: str, clock: Clock, other_words: frozenset[str]) -> bool:
         """Return whether an order is listed that may be of this IMEI's call, though what it shows says otherwise.
 
         Its id is one of ours, as where ids begin again or count for each service; its IMEI cannot be read, and its
-        digits are a part of this one; or its service is one of other_words, see relabelled(). Each keeps a
+        digits are a part of this one; or its service is one of other_words(). Each keeps a
         list from being a proof.
         """
         named = self._under_ids_of_ours.get(item.imei[:14], [])

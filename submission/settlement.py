@@ -24,7 +24,7 @@ from storage import account_mark, batch_states, call_queries, call_records, doub
 from storage.list_limits import read_list_limit
 from submission.absence import Around
 from submission.charges import Charges, RefundTrace, cost
-from submission.listing import NEAREST, Listing, Look, relabelled
+from submission.listing import NEAREST, Listing, Look
 from submission.unknown_orders import pause_for_unknown
 from submission.watches import USELESS_LOOKS, Watch, Watches
 
@@ -261,8 +261,7 @@ class Settler(Watches):
 def _unlisted_items(connection: Transaction, chunk: Chunk, listing: Listing) -> list[Item]:
     """Return the items of a call of which the list has no order that may be theirs, in whatever way it is written."""
     clock, service_id = listing.clock(connection, chunk.first_attempt), chunk.service_id
-    services = call_queries.services_of(connection, list(listing.owners), listing.account)
-    other_words = relabelled(listing.look.listed, listing.labels, services)
+    other_words = listing.other_words(connection)
     return [
         item
         for item in chunk.items

@@ -14,7 +14,7 @@ from provider import ORDER_ID
 from settings import MAIN_ACCOUNT
 from storage import batch_states, call_queries, chunk_moves
 from submission.listed_imeis import bodies
-from submission.listing import Listing, is_exact, label, relabelled
+from submission.listing import Listing, is_exact, label
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +41,7 @@ def pause_for_unknown(connection: Transaction, listing: Listing) -> None:
     planned = call_queries.planned_among(connection, list(listing.unknown)) if listing.unknown else []
     if not planned:
         return
-    services = call_queries.services_of(connection, list(listing.owners), listing.account)
-    other_words = relabelled(listing.look.listed, listing.labels, services)
+    other_words = listing.other_words(connection)
     for item in planned:
         order = _link_first(connection, listing, item, other_words)
         if order is not None:
