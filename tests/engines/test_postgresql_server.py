@@ -3,6 +3,8 @@
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -17,6 +19,16 @@ from storage.handed_calls import each_by_itself
 from storage.listening import server_address
 
 KEY, COUNT = "counter", "SELECT count(*) FROM settings"
+
+
+@contextmanager
+def database_with(cluster: Cluster, setting: str) -> Iterator[IMEIDatabase]:
+    """Open a database for whose connections an administrator has set this."""
+    with cluster.migrated() as address:
+        name = address.rpartition("/")[2].partition("?")[0]
+        cluster.run(f"ALTER DATABASE {name} SET {setting}")
+        with IMEIDatabase(address) as opened:
+            yield opened
 
 
 def test_a_write_waits_for_another_one_and_sees_what_it_wrote(server_database: IMEIDatabase) -> None:
@@ -45,25 +57,19 @@ def test_a_reader_keeps_its_snapshot_and_cannot_write(server_database: IMEIDatab
 
 def test_a_database_that_takes_no_changes_takes_none_of_a_connection_that_has_read(cluster: Cluster) -> None:
     """Such as one that is about to be moved to another server."""
-    with cluster.migrated() as address:
-        name = address.rpartition("/")[2].partition("?")[0]
-        cluster.run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-        with IMEIDatabase(address) as opened:
-            for _ in range(2):
-                assert opened.count_orders() == 0
-                with pytest.raises(DatabaseUnavailableError) as raised:
-                    opened.set_setting(KEY, "1")
-                assert "takes no changes" in raised.value.sentence
+    with database_with(cluster, "default_transaction_read_only = on") as opened:
+        for _ in range(2):
+            assert opened.count_orders() == 0
+            with pytest.raises(DatabaseUnavailableError) as raised:
+                opened.set_setting(KEY, "1")
+            assert "takes no changes" in raised.value.sentence
 
 
 def test_a_connection_that_is_kept_is_not_ended_for_doing_nothing(cluster: Cluster) -> None:
-    with cluster.migrated() as address:
-        name = address.rpartition("/")[2].partition("?")[0]
-        cluster.run(f"ALTER DATABASE {name} SET idle_session_timeout = '100ms'")
-        with IMEIDatabase(address) as opened:
-            for _ in range(2):
-                assert opened.count_orders() == 0
-                time.sleep(0.3)
+    with database_with(cluster, "idle_session_timeout = '100ms'") as opened:
+        for _ in range(2):
+            assert opened.count_orders() == 0
+            time.sleep(0.3)
 
 
 def test_a_server_that_the_settings_of_connections_do_not_reach_is_refused(
@@ -107,33 +113,28 @@ def test_a_hurried_write_gives_up_where_another_one_writes(server_database: IMEI
 @pytest.mark.parametrize(("told", "used"), [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")])
 def test_each_commit_is_flushed_where_the_server_is_told_not_to(cluster: Cluster, told: str, used: str) -> None:
     """What a server is told for standbys stays as it is."""
-    with cluster.migrated() as address:
-        cluster.run(f"ALTER DATABASE {address.rpartition('/')[2].partition('?')[0]} SET synchronous_commit = {told}")
-        with IMEIDatabase(address) as opened:
-            engines = opened.engines
-            for engine in (opened.engine, engines.readers, engines.singles, engines.writers):
-                with engine.begin() as connection:
-                    assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == used
-            with each_by_itself(opened) as direct:
-                assert direct.execute(text("SHOW synchronous_commit")).scalar_one() == used
+    with database_with(cluster, f"synchronous_commit = {told}") as opened:
+        engines = opened.engines
+        for engine in (opened.engine, engines.readers, engines.singles, engines.writers):
+            with engine.begin() as connection:
+                assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == used
+        with each_by_itself(opened) as direct:
+            assert direct.execute(text("SHOW synchronous_commit")).scalar_one() == used
 
 
 @pytest.mark.parametrize("told", ["repeatable read", "serializable"])
 def test_a_write_sees_what_it_waited_for_whatever_the_server_is_told(cluster: Cluster, told: str) -> None:
     """Else it would decide on a snapshot from before it waited: the same IMEI would be ordered by two batches."""
-    with cluster.migrated() as address:
-        name = address.rpartition("/")[2].partition("?")[0]
-        cluster.run(f"ALTER DATABASE {name} SET default_transaction_isolation = '{told}'")
-        with IMEIDatabase(address) as opened:
-            test_a_write_waits_for_another_one_and_sees_what_it_wrote(opened)
-            engines, shown = opened.engines, "SHOW transaction_isolation"
-            for engine in (opened.engine, engines.singles, engines.writers, engines.hurried):
-                with engine.begin() as connection:
-                    assert connection.exec_driver_sql(shown).scalar_one() == "read committed"
-            with each_by_itself(opened) as direct:
-                assert direct.execute(text(shown)).scalar_one() == "read committed"
-            with opened.read() as connection:
-                assert connection.exec_driver_sql(shown).scalar_one() == "repeatable read"
+    with database_with(cluster, f"default_transaction_isolation = '{told}'") as opened:
+        test_a_write_waits_for_another_one_and_sees_what_it_wrote(opened)
+        engines, shown = opened.engines, "SHOW transaction_isolation"
+        for engine in (opened.engine, engines.singles, engines.writers, engines.hurried):
+            with engine.begin() as connection:
+                assert connection.exec_driver_sql(shown).scalar_one() == "read committed"
+        with each_by_itself(opened) as direct:
+            assert direct.execute(text(shown)).scalar_one() == "read committed"
+        with opened.read() as connection:
+            assert connection.exec_driver_sql(shown).scalar_one() == "repeatable read"
 
 
 def test_a_single_statement_has_no_transaction_around_it(server_database: IMEIDatabase) -> None:
@@ -177,12 +178,9 @@ def test_a_database_that_cannot_hold_all_texts_is_refused(cluster: Cluster, enco
 
 def test_texts_are_sent_whole_whatever_encoding_a_role_has(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
-    with cluster.migrated() as address:
-        name = address.rpartition("/")[2].partition("?")[0]
-        cluster.run(f"ALTER DATABASE {name} SET client_encoding = 'LATIN1'")
-        with IMEIDatabase(address) as opened:
-            opened.set_setting(KEY, "\U0001f4f1")
-            assert opened.get_setting(KEY) == "\U0001f4f1"
+    with database_with(cluster, "client_encoding = 'LATIN1'") as opened:
+        opened.set_setting(KEY, "\U0001f4f1")
+        assert opened.get_setting(KEY) == "\U0001f4f1"
 
 
 def test_tables_of_a_newer_version_are_used(server_url: str, caplog: pytest.LogCaptureFixture) -> None:
