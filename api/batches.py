@@ -25,9 +25,9 @@ from results import FILE, PASTE
 from spreadsheets import Choice
 from storage import batch_states, order_queries
 from storage.batch_creation import OverBudgetError
-from storage.batch_names import rename_batch
 from storage.batch_queries import planned_imeis
 from storage.batch_states import unit_price
+from storage.batch_uploads import rename_batch
 from storage.order_queries import ListedBatches
 from submission import Plan
 from web import (

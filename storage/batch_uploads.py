@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Update, and_, bindparam, delete, exists, insert, or_, select, update
 
 from database import IMEIDatabase, utc_now
 from orders import BatchNames
@@ -139,10 +139,18 @@ def change_upload(database: IMEIDatabase, token: str, service_id: str, choice: M
 
 
 def rename_upload(database: IMEIDatabase, token: str, names: BatchNames) -> None:
-    """Remember what the batch of an upload will be called."""
-    values = {"label": names.name, "customer": names.customer, "note": names.note}
+    """Store what the batch of an upload will be called."""
+    _rename(database, update(uploads).where(uploads.c.token == token), names)
+
+
+def rename_batch(database: IMEIDatabase, batch_id: int, names: BatchNames) -> None:
+    """Store another name, customer and note of a batch. They change nothing that is ordered."""
+    _rename(database, update(batches).where(batches.c.id == batch_id), names)
+
+
+def _rename(database: IMEIDatabase, rows: Update, names: BatchNames) -> None:
     with database.write() as connection:
-        connection.execute(update(uploads).where(uploads.c.token == token).values(**values))
+        connection.execute(rows.values(label=names.name, customer=names.customer, note=names.note))
 
 
 def keep_intake(upload: Upload, reading: str, data: bytes) -> None:

@@ -15,8 +15,7 @@ from people import Role
 from results import SheetNotPossibleError, SheetStore, prepare_sheet, request_sync, result_rows
 from spreadsheets import UnreadableFileError, export_name
 from storage import batch_queries, order_pages, order_queries
-from storage.batch_names import rename_batch
-from storage.batch_uploads import rename_upload
+from storage.batch_uploads import rename_batch, rename_upload
 from storage.customer_store import find_customer
 from storage.order_counts import Count
 from storage.order_pages import WORST_FIRST, Sort

@@ -9,15 +9,22 @@ from sample_files import imei
 
 from database import IMEIDatabase
 from settings import Settings
-from storage import batch_uploads
+from orders import BatchNames
+from storage import batch_queries, batch_uploads
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_uploads import (
     Upload,
+    batch_of_token,
+    batches_beside,
     change_upload,
     find_upload,
     forget_batch_files,
     keep_intake,
     kept_intake,
+    part_batches,
+    rename_batch,
+    rename_upload,
+    sent_parts,
     store_upload,
     upload_of_batch,
 )
@@ -174,3 +181,42 @@ def test_an_intake_that_cannot_be_written_leaves_nothing(settings: Settings, dat
     with pytest.raises(TypeError):
         keep_intake(upload, "column 1", "no bytes")  # type: ignore[arg-type]
     assert [path.name for path in folder.iterdir()] == [upload.path.name]
+
+
+def test_an_upload_and_its_batch_are_renamed_one_by_one(settings: Settings, database: IMEIDatabase) -> None:
+    """Another upload and another batch keep their names; a batch that does not exist changes nothing."""
+    folder, names = settings.data_dir / "uploads", BatchNames("Berlin", "ACME", "Box 3")
+    token, other = (
+        store_upload(database, folder, b"x", label="a.csv", kind="upload", service_id="1") for _ in range(2)
+    )
+    batch_id, other_batch = (made(database, one) for one in (token, other))
+    rename_upload(database, token, names)
+    rename_batch(database, other_batch, BatchNames("Hamburg"))
+    rename_batch(database, 99, BatchNames("nowhere"))
+    uploads = [find_upload(database, folder, one) for one in (token, other)]
+    assert [upload and upload.names for upload in uploads] == [names, BatchNames("a.csv")]
+    batches = [batch_queries.progress(database, one) for one in (batch_id, other_batch)]
+    assert [batch and batch.names for batch in batches] == [BatchNames("test"), BatchNames("Hamburg")]
+
+
+def made(database: IMEIDatabase, token: str, *numbers: str) -> int:
+    """Create a batch with a confirm token; return its id."""
+    return create_batch(
+        database, NewBatch("test", "upload", "1", "T", 0.1, [(one, None) for one in numbers], confirm_token=token)
+    )
+
+
+def test_the_parts_of_an_upload_are_the_batches_whose_tokens_begin_with_its_own_and_a_slash(
+    database: IMEIDatabase,
+) -> None:
+    """Tokens that only begin alike, or sort right beside, are of other uploads."""
+    numbers = [imei(n) for n in range(7)]
+    tokens = ("abc/2", "abc/1", "abcd/1", "ab/1", "abc0", "abc.1", "def")
+    ids = [made(database, token, number) for token, number in zip(tokens, numbers, strict=True)]
+    assert list(part_batches(database, "abc").items()) == [("abc/2", ids[0]), ("abc/1", ids[1])]
+    found = sent_parts(database, "abc")
+    assert (found.batches, found.imeis) == ({"abc/2": ids[0], "abc/1": ids[1]}, frozenset(numbers[:2]))
+    nothing = sent_parts(database, "x")
+    assert (nothing.batches, nothing.imeis) == ({}, frozenset())
+    assert [batches_beside(database, one) for one in (ids[0], ids[2])] == [[ids[1]], []]
+    assert [batch_of_token(database, token) for token in ("abc/1", "def", "abc")] == [ids[1], ids[6], None]

@@ -11,7 +11,7 @@ from database import IMEIDatabase
 from orders import BatchNames
 from schema import orders
 from storage import customer_store, dispute_queries, dispute_store, order_reports
-from storage.batch_names import rename_batch
+from storage.batch_uploads import rename_batch
 from storage.dispute_store import Refund
 
 NAMES = ("ACME", "Müller", "Acme", "")

@@ -6,7 +6,7 @@ from web_client import CARRIER, order_batch
 from database import IMEIDatabase
 from orders import BatchNames
 from storage.batch_creation import NewBatch, create_batch
-from storage.batch_names import rename_batch
+from storage.batch_uploads import rename_batch
 from storage.customers_seen import seen_for_others
 
 FIRST, SECOND, THIRD, FOURTH = imeis(4)

@@ -12,7 +12,7 @@ from orders import BatchNames
 from schema import orders
 from storage import global_search
 from storage.batch_creation import NewBatch, create_batch
-from storage.batch_names import rename_batch
+from storage.batch_uploads import rename_batch
 from storage.customer_store import customer_names
 
 ROWS = [

@@ -6,7 +6,7 @@ from web_client import CARRIER, MAIL, Browser, confirm_fields, order_batch, word
 
 from database import IMEIDatabase
 from orders import BatchNames
-from storage.batch_names import rename_batch
+from storage.batch_uploads import rename_batch
 
 NUMBERS = imeis(3)
 

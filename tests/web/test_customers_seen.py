@@ -8,7 +8,7 @@ from web_client import CARRIER, Browser, confirm_fields, order_batch, words
 from database import IMEIDatabase
 from orders import BatchNames
 from storage import order_filters
-from storage.batch_names import rename_batch
+from storage.batch_uploads import rename_batch
 from storage.order_terms import OrderFilter
 
 NUMBERS = imeis(8)

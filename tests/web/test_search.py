@@ -7,7 +7,7 @@ from web_client import CARRIER, Browser, order_batch, words
 from database import IMEIDatabase
 from orders import BatchNames
 from storage import order_filters
-from storage.batch_names import rename_batch
+from storage.batch_uploads import rename_batch
 from storage.order_terms import OrderFilter
 from storage.saved_filter_store import save_filter
 from storage.tag_store import tag_batches
