@@ -19,7 +19,7 @@ from orders import IMEIOrder, ServiceInfo
 from people import Actor
 from settings import Settings
 from storage import order_queries
-from storage.batch_changes import BatchChanges
+from storage.listening import BatchChanges
 from submission import (
     NOT_AGAIN,
     Again,

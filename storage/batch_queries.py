@@ -248,6 +248,24 @@ def spent_or_promised(connection: Connection, theirs: ColumnElement[bool] | None
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """What unfinished batches of one state have planned and not sent."""
+
+    imeis: int = 0
+    chunks: int = 0
+
+
+def queues(connection: Connection) -> dict[BatchState, Queue]:
+    """Return what running and what paused batches have planned and not sent."""
+    query = select(batches.c.state, func.sum(chunks.c.size), func.count()).join(
+        chunks, chunks.c.batch_id == batches.c.id
+    )
+    planned = query.where(UNFINISHED, chunks.c.state == ChunkState.PLANNED).group_by(batches.c.state)
+    found = {BatchState(state): Queue(imeis, count) for state, imeis, count in connection.execute(planned)}
+    return {state: found.get(state, Queue()) for state in (BatchState.RUNNING, BatchState.PAUSED)}
+
+
+@dataclass(frozen=True, slots=True)
 class Today:
     """This UTC day, and what is open whatever its day."""
 

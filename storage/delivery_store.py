@@ -21,9 +21,11 @@ from sqlalchemy import (
     and_,
     delete,
     exists,
+    func,
     insert,
     literal,
     select,
+    text,
     update,
 )
 
@@ -252,6 +254,13 @@ def forget(database: IMEIDatabase, now: datetime) -> None:
         ids = list(connection.execute(query).scalars())
         for column in (deliveries.c.event_id, outbox_events.c.id):
             connection.execute(delete(column.table).where(column.in_(each_of(ids, "INTEGER"))))
+
+
+def count_waiting(connection: Connection) -> int:
+    """Return how many deliveries to webhooks have not succeeded yet."""
+    is_waiting = text("state = 'waiting'")  # in the words of the index
+    query = select(func.count()).select_from(deliveries).where(is_waiting, deliveries.c.webhook_id.is_not(None))
+    return int(connection.execute(query).scalar_one())
 
 
 def _columns() -> Select[Any]:

@@ -1,7 +1,11 @@
-"""Notifications of the database server, so that nobody has to wait for the next look. Looks go on: one may be lost."""
+"""Notifications of the database server, so that nobody has to wait for the next look; and changes of batches by them.
+
+Looks go on: a notification may be lost.
+"""
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +20,37 @@ logger = logging.getLogger(__name__)
 
 #: Seconds in which the end is noticed, and after which a connection that broke is opened again.
 LOOK, AGAIN = 1.0, 1.0
+#: The channel on which a trigger sends the id of each batch that has changed, on whichever machine.
+BATCHES = "hammer_batches"
+
+
+class BatchChanges:
+    """What the streams of one process wait for. Thread-safe; listens from the first wait on."""
+
+    def __init__(self, database: IMEIDatabase, stopping: threading.Event) -> None:
+        """stopping: nobody waits any more."""
+        self._database = database
+        self._stopping = stopping
+        self._condition = threading.Condition()
+        self._changes = Counter[str]()
+        self._thread: threading.Thread | None = None
+
+    def wait(self, batch_id: int, seen: int, seconds: float) -> int:
+        """Wait for a change of a batch beyond those seen, at most these seconds. Return how many there are now."""
+        if self._database.is_file:
+            self._stopping.wait(seconds)
+            return seen
+        name = str(batch_id)
+        with self._condition:
+            if self._thread is None:
+                self._thread = _listener(self._database, BATCHES, self._note, self._stopping)
+            self._condition.wait_for(lambda: self._changes[name] != seen or self._stopping.is_set(), seconds)
+            return self._changes[name]
+
+    def _note(self, name: str) -> None:
+        with self._condition:
+            self._changes[name] += 1
+            self._condition.notify_all()
 
 
 def server_address(database: IMEIDatabase) -> str:
@@ -27,8 +62,7 @@ def server_address(database: IMEIDatabase) -> str:
 def listening(database: IMEIDatabase, channel: str, heard: Callable[[str], None]) -> Iterator[None]:
     """Call heard with the payload of each notification, in a thread, as long as this is held."""
     ending = threading.Event()
-    thread = threading.Thread(target=listen, args=(database, channel, heard, ending), name="listen", daemon=True)
-    thread.start()
+    thread = _listener(database, channel, heard, ending)
     try:
         yield
     finally:
@@ -36,8 +70,16 @@ def listening(database: IMEIDatabase, channel: str, heard: Callable[[str], None]
         thread.join(2 * LOOK)
 
 
-def listen(database: IMEIDatabase, channel: str, heard: Callable[[str], None], ending: threading.Event) -> None:
-    """Call heard with the payload of each notification until ending is set."""
+def _listener(
+    database: IMEIDatabase, channel: str, heard: Callable[[str], None], ending: threading.Event
+) -> threading.Thread:
+    """Start the thread that listens until ending is set."""
+    thread = threading.Thread(target=_listen, args=(database, channel, heard, ending), name="listen", daemon=True)
+    thread.start()
+    return thread
+
+
+def _listen(database: IMEIDatabase, channel: str, heard: Callable[[str], None], ending: threading.Event) -> None:
     while not ending.is_set():
         try:
             with psycopg.connect(server_address(database), autocommit=True, connect_timeout=5) as connection:

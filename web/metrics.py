@@ -21,7 +21,7 @@ from database import utc_now
 from people import Role
 from results import last_sync
 from settings import VERSION
-from storage import batch_doubt, election_store, lease, order_queries, queue_figures
+from storage import batch_doubt, batch_queries, delivery_store, election_store, lease, order_queries
 from storage.backups import backup_state
 from submission import leader_alive
 from web.access import allow
@@ -63,8 +63,8 @@ class Figures(Collector):
         by_status = {status or "Unknown": count for status, count in order_queries.by_status(database).items()}
         with database.read() as connection:
             in_doubt, at_stake = batch_doubt.at_stake(connection)
-            queues = queue_figures.queues(connection)
-            waiting = queue_figures.waiting_deliveries(connection)
+            queues = batch_queries.queues(connection)
+            waiting = delivery_store.count_waiting(connection)
         yield gauges("hammer_orders", "Orders by status.", "status", by_status)
         yield gauge("hammer_imeis_in_doubt", "IMEIs that may have been charged without a clear answer.", in_doubt)
         yield gauge("hammer_in_doubt_dollars", "What the IMEIs in doubt may have cost.", at_stake)

@@ -8,8 +8,8 @@ import pytest
 from sample_files import imei
 
 from database import IMEIDatabase
-from settings import Settings
 from orders import BatchNames
+from settings import Settings
 from storage import batch_queries, batch_uploads
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_uploads import (

@@ -11,8 +11,7 @@ from waiting import wait_until
 
 from database import IMEIDatabase
 from schema import batches
-from storage.batch_changes import BatchChanges
-from storage.listening import listening
+from storage.listening import BatchChanges, listening
 
 
 @pytest.fixture
