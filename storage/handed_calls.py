@@ -117,7 +117,7 @@ TAKE = text(
 #: was never there, its worker is gone, or it was taken long ago and its call was never begun (the reply to the
 #: statement that took it was lost, so no thread knows of it). Attempts that were begun a moment ago are not among them:
 #: after an outage of the database no worker has sent a heartbeat yet, and workers are about to store their answers.
-LEFT = text(
+ORPHANED = text(
     "SELECT a.id, a.begun_at FROM attempts a WHERE a.id = ANY(:attempts) AND a.ended_at IS NULL"
     f" AND (a.begun_at < {NOW} - :longest OR coalesce(a.begun_at < {NOW} - :silence, true) AND NOT EXISTS ("
     "  SELECT 1 FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id"
@@ -306,7 +306,7 @@ def take(connection: Transaction, rows: Sequence[int]) -> dict[int, bool]:
     return {row.id: row.is_known for row in connection.execute(TAKE, {"rows": list(rows)})}
 
 
-def left(
+def orphaned(
     connection: Connection, attempt_ids: Collection[int], task: str, longest: float, silence: float
 ) -> dict[int, float | None]:
     """Return attempt id → when it was begun, or None, for the attempts that get no answer any more.
@@ -315,7 +315,7 @@ def left(
     worker counts as gone, and in which it begins the call of a job that it has taken.
     """
     values = {"attempts": list(attempt_ids), "task": task, "longest": longest, "silence": silence}
-    return {row.id: row.begun_at for row in connection.execute(LEFT, values)}
+    return {row.id: row.begun_at for row in connection.execute(ORPHANED, values)}
 
 
 def _kept(call: Begun, content: bytes | None, failure: str, job: int) -> dict[str, Any]:

@@ -226,7 +226,7 @@ class ClusterCarrier:
 
     def _sweep(self, connection: Transaction, carried: Mapping[int, Chunk]) -> None:
         """Take back calls that lost their job before they were begun; the others without an answer are in doubt."""
-        left = handed_calls.left(connection, carried, CALL_TASK, self._longest, SILENCE) if carried else {}
+        left = handed_calls.orphaned(connection, carried, CALL_TASK, self._longest, SILENCE) if carried else {}
         self._take_back(connection, carried, [attempt_id for attempt_id, begun_at in left.items() if not begun_at])
         begun = {attempt_id: begun_at for attempt_id, begun_at in left.items() if begun_at}
         for attempt_id, begun_at in begun.items():

@@ -390,7 +390,7 @@ def test_a_cut_while_a_job_is_taken_within_a_limit_leaves_it_to_the_leader(
     assert kept(database) == [(attempts[0], ANSWER, "")]
     assert jobs_left(database)[1] == (attempts[1], "doing")
     with at_once(database) as connection:
-        assert handed_calls.left(connection, attempts, CALL_TASK, 60.0, 0.0).keys() == {attempts[1]}
+        assert handed_calls.orphaned(connection, attempts, CALL_TASK, 60.0, 0.0).keys() == {attempts[1]}
 
 
 def test_a_process_that_was_stopped_with_the_next_call_gives_it_back(database: IMEIDatabase) -> None:

@@ -88,7 +88,7 @@ def assert_stopped(database: IMEIDatabase) -> None:
     assert [begun(database, one) for one in ids] == [None] * len(ids)  # they may have been made: they are in doubt
     with database.read() as connection:
         chunk_ids = {chunk.attempt_id: chunk for chunk in call_queries.open_chunks(connection, ChunkState.SENDING)}
-        left = handed_calls.left(connection, chunk_ids, "make_call", -1.0, 0.0)
+        left = handed_calls.orphaned(connection, chunk_ids, "make_call", -1.0, 0.0)
     assert all(left[one] for one in ids)
     (later,) = handed_over(database, 1, first=100)
     assert begun(database, later) is not None
