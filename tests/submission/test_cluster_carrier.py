@@ -248,20 +248,6 @@ def test_a_clock_of_the_database_that_is_set_back_stops_no_call(database: IMEIDa
     assert found.seen_at == pytest.approx(found.now, abs=5.0)
 
 
-def test_the_limit_holds_when_the_clock_of_the_database_is_set_back(database: IMEIDatabase) -> None:
-    """Starts lie as far ahead as before: of five calls the fifth waits for the next window."""
-    let_calls_start(database, 4)
-    with at_once(database) as connection:
-        pace_store.follow_clock(connection, ACCOUNT)
-        assert all(pace_store.reserve_order(connection, ACCOUNT) for _ in range(3))
-    set_back(database, 3600.0)
-    with at_once(database) as connection:
-        pace_store.follow_clock(connection, ACCOUNT)
-        waits = [slot.wait for _ in range(2) if (slot := pace_store.reserve_order(connection, ACCOUNT))]
-    assert waits[0] < 5.0
-    assert waits[1] > 50.0
-
-
 def test_a_clock_of_the_database_that_goes_on_moves_no_start(database: IMEIDatabase) -> None:
     let_calls_start(database, 4)
     carrier = made(database, Throttle(5, 4))

@@ -402,47 +402,6 @@ def test_a_process_that_was_stopped_with_the_next_call_gives_it_back(database: I
     assert kept(database) == [(attempts[0], ANSWER, ""), (attempts[1], None, HELD_BACK)]
 
 
-def test_no_window_has_more_calls_than_the_limit(database: IMEIDatabase) -> None:
-    """Starts of orders and reads together, in any window; a start that was given back is free again."""
-    let_calls_start(database, allowance=4, seconds=10.0)
-    starts: list[float] = []
-    for turn in range(20):
-        with at_once(database) as connection:
-            slot = (
-                pace_store.reserve_order(connection, "main")
-                if turn % 3
-                else pace_store.reserve_read(connection, "main", 0.2, UNLIMITED)
-            )
-        assert slot is not None
-        if turn % 5 == 4:
-            with at_once(database) as connection:
-                pace_store.give_back(connection, "main", slot)
-        else:
-            starts.append(slot.start)
-    assert starts == sorted(starts)
-    assert all(later - start >= 10.0 for start, later in zip(starts, starts[4:], strict=False))
-    assert starts[-1] - starts[0] < 10.0 * len(starts) / 4
-
-
-def test_a_start_that_was_given_back_lets_none_come_closer_than_the_distance(database: IMEIDatabase) -> None:
-    """Without a limit no list of starts says when the call before it began."""
-    with at_once(database) as connection:
-        pace_store.write_pace(connection, "main", CallPace(0.0, 5.0, None, 61.0, orders_wait=False))
-        made, in_vain = (pace_store.reserve_unlimited(connection, "main") for _ in range(2))
-        assert made and in_vain
-        pace_store.give_back(connection, "main", in_vain)
-        slot = pace_store.reserve_unlimited(connection, "main")
-    assert slot is not None
-    assert slot.start - made.start == pytest.approx(5.0)
-
-
-def test_reads_keep_to_their_share_while_orders_wait(database: IMEIDatabase) -> None:
-    with at_once(database) as connection:
-        pace_store.write_pace(connection, "main", CallPace(0.0, 0.0, 10, 60.0, orders_wait=True))
-        reads = [pace_store.reserve_read(connection, "main", 0.2, UNLIMITED) for _ in range(3)]
-    assert [slot is None for slot in reads] == [False, False, True]
-
-
 def test_the_first_read_of_an_account_that_no_loop_has_served_keeps_to_its_limit(database: IMEIDatabase) -> None:
     """A rebuild is run before any loop: it must not wait for one. A pace that a loop writes counts from then on."""
     turns = PaceTurns(database, "new", Throttle(5, limit=2))
