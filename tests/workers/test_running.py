@@ -16,7 +16,7 @@ from database import IMEIDatabase
 from orders import PlacementAnswer
 from storage.background import Duty
 from storage.handed_calls import at_once
-from storage.job_queue import DUTY_QUEUE, JobQueue, calls_of, drop_dead, drop_duties
+from storage.job_queue import DUTY_QUEUE, JobQueue, calls_of, drop_duties
 from storage.listening import server_address
 from workers.jobs import calls_app, duties_app, schedule
 from workers.running import run_jobs
@@ -118,15 +118,6 @@ def test_a_duty_has_one_turn_at_a_time_after_another_leader_died_in_it(database:
     with at_work(duties_app(server_address(database), [duty], stop), DUTY_QUEUE, 3, stop):
         assert stop.wait(20)
     assert turns[1] - turns[0] > 2.4
-
-
-def test_jobs_of_workers_that_are_gone_are_deleted(database: IMEIDatabase) -> None:
-    with database.write() as connection:
-        JobQueue().add_calls(connection, ACCOUNT, [1, 2])
-        connection.exec_driver_sql("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = 1")
-    with at_once(database) as connection:
-        drop_dead(connection)
-    assert jobs(database) == 1
 
 
 @pytest.mark.parametrize(
