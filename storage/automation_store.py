@@ -345,6 +345,12 @@ def note_ordered(connection: Transaction, automation_id: int, run_id: int, imeis
     connection.execute(insert(automation_phones), rows)
 
 
+def turn_all_off(connection: Transaction, why: str) -> None:
+    """Let no automation order anything by itself before a person turns it on again."""
+    values = {"is_on": False, "notice": why, "due_at": None, "revision": automations.c.revision + 1}
+    connection.execute(update(automations).where(automations.c.is_on).values(values))
+
+
 def is_over_limit(connection: Connection, automation: Automation) -> bool:
     """Return whether what it ordered this UTC day is more than its daily limit."""
     return exceeds(spent_on_day(connection, automation.automation_id), automation.terms.daily_limit)

@@ -8,15 +8,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, func, or_, select, update
 
+from database import Transaction
 from orders import FINAL_STATUSES, NAMED_BY_PERSON, ChunkState, Outcome
-from schema import UNDECIDED, chunks, items, orders, status_changes
-from storage import automation_marks, service_figure_store
+from schema import UNDECIDED, automations, chunks, items, orders, status_changes
+from storage import service_figure_store
 from storage.batch_states import touch
 from storage.call_queries import OF_BATCH, doubtful_calls
 from storage.guards import WrongStateError, expect, parts
 
 
-def withdraw(connection: Connection, batch_id: int, order_id: str, message: str) -> None:
+def withdraw(connection: Transaction, batch_id: int, order_id: str, message: str) -> None:
     """Move the IMEI of an order whose id a person gave from ordered to in_doubt, and remove the order.
 
     Its call is in doubt again and not cleared: nothing of it is repeated without a proof or a new decision.
@@ -29,8 +30,7 @@ def withdraw(connection: Connection, batch_id: int, order_id: str, message: str)
     elsewhere = connection.execute(flying.where(items.c.imei == found.imei)).scalar()
     expect(elsewhere is None, f"Its IMEI is under way in batch {elsewhere}.")
     connection.execute(delete(status_changes).where(status_changes.c.order_row == found.order_row))
-    automation_marks.follow_removed_changes(connection)
-    service_figure_store.follow_removed_changes(connection)
+    follow_removed_changes(connection)
     unfinished = func.coalesce(orders.c.status, "").not_in(FINAL_STATUSES) & orders.c.result_code.is_(None)
     removed = connection.execute(delete(orders).where(orders.c.id == found.order_row, unfinished)).rowcount
     expect(removed == 1, f"Order {order_id} has its result.")
@@ -44,6 +44,13 @@ def withdraw(connection: Connection, batch_id: int, order_id: str, message: str)
     ).rowcount
     expect(moved == reopened == 1, "The rest of its call is about to be sent again.")
     touch(connection, batch_id)
+
+
+def follow_removed_changes(connection: Transaction) -> None:
+    """Lower marks to the newest status change that is left: SQLite gives the ids of removed ones again."""
+    newest = select(func.coalesce(func.max(status_changes.c.id), 0)).scalar_subquery()
+    connection.execute(update(automations).where(automations.c.after_change > newest).values(after_change=newest))
+    service_figure_store.follow_removed_changes(connection)
 
 
 def named_by_person(connection: Connection, batch_id: int, limit: int) -> list[Any]:

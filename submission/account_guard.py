@@ -10,7 +10,7 @@ import logging
 from database import INSTALL_ID, IMEIDatabase, read_setting
 from gsm_fusion_client import NotSentError
 from settings import Access, ProviderAccount, Settings
-from storage import account_mark, automation_marks, batch_states
+from storage import account_mark, automation_store, batch_states
 from storage.account_mark import DEMO, LIVE, AccountMark
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def adopt_database(database: IMEIDatabase, settings: Settings) -> None:
         account_mark.write_adoption(connection)
         batch_states.resume_self_resuming(connection)
         batch_states.pause_all(connection, PAUSED)
-        automation_marks.turn_all_off(connection, TURNED_OFF)
+        automation_store.turn_all_off(connection, TURNED_OFF)
     logger.warning("The database was adopted by another account")
 
 

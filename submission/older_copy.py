@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from database import IMEIDatabase, Transaction, write_setting
 from settings import MAIN_ACCOUNT
-from storage import automation_marks, batch_recovery
+from storage import automation_store, batch_recovery
 from storage.batch_states import pause_all, resume_self_resuming
 from storage.call_records import write_intents
 from storage.history_mark import OLDER_COPY
@@ -118,6 +118,6 @@ def stop_all(connection: Transaction, sentence: str = SENTENCE) -> None:
     """Pause every batch, also those that wait for the provider's maintenance, turn automations off, and keep why."""
     resume_self_resuming(connection)
     pause_all(connection, sentence)
-    automation_marks.turn_all_off(connection, sentence)
+    automation_store.turn_all_off(connection, sentence)
     write_setting(connection, OLDER_COPY, sentence)
     logger.error(sentence)

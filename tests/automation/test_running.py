@@ -18,7 +18,7 @@ from grading import StopLoss
 from orders import AutomationKind, RunKind
 from people import Actor, Role
 from settings import Settings
-from storage import automation_marks, automation_store, stop_loss
+from storage import automation_store, batch_undo, stop_loss
 from storage.batch_creation import NewBatch, create_batch
 from storage.batch_queries import batch_state
 from submission.account_guard import adopt_database
@@ -448,7 +448,7 @@ def test_results_behind_removed_ones_are_not_missed(scene: Scene) -> None:
     rule = scene.add()
     scene.run("DELETE FROM status_changes")
     with scene.database.write() as connection:
-        automation_marks.follow_removed_changes(connection)
+        batch_undo.follow_removed_changes(connection)
     scene.check(imeis(2, 10))
     scene.turn()
     assert scene.sent(rule) == imeis(2, 10)
