@@ -18,7 +18,6 @@ from api import ordering
 from database import IMEIDatabase
 from people import Role
 from storage import idempotency_store
-from storage.idempotency_store import RequestKey
 
 KEY = {"Idempotency-Key": "order 4711".replace(" ", "-")}
 
@@ -106,24 +105,6 @@ def test_requests_at_the_same_instant_make_one_batch(app: Flask, api: ApiClient,
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert {answer.json["id"] for answer in answers if answer.status_code == 201} == {1}
     assert batch_count(database) == 1
-
-
-def test_a_key_that_was_taken_over_makes_no_second_batch(
-    api: ApiClient, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first request lasts so long that its key counts as lost. Whichever ends first has the batch."""
-    key = RequestKey("token 1", "k", "digest")
-    assert idempotency_store.claim(database, key) is None
-    with pytest.raises(idempotency_store.KeyInUseError):
-        idempotency_store.claim(database, key)
-    with database.write() as connection:
-        connection.exec_driver_sql("UPDATE idempotency_keys SET created_at = datetime('now', '-61 seconds')")
-    assert idempotency_store.claim(database, key) is None
-    with database.write() as connection:
-        idempotency_store.bind(connection, key, None, "{}")
-    with pytest.raises(idempotency_store.KeyInUseError), database.write() as connection:
-        idempotency_store.bind(connection, key, None, "{}")
-    assert idempotency_store.claim(database, key) == "{}"
 
 
 def test_a_crash_while_the_batch_is_written_leaves_neither_batch_nor_answer(
