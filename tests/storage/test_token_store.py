@@ -29,7 +29,7 @@ def test_a_token_is_found_by_its_hash_with_the_person_who_made_it(database: IMEI
     token_id = token_store.add(database, replace(SYNC, user_id=anna.user_id, expires_at=NOW), "digest", "1234")
     found = stored(database)
     assert (found.token_id, found.name, found.hint, found.role) == (token_id, "sync", "1234", Role.OPERATOR)
-    assert (found.scopes, found.daily_limit, found.expires_at) == ({Scope.READ, Scope.ORDER}, 50.0, NOW)
+    assert (found.scopes, found.daily_limit, found.expires_at) == (SYNC.scopes, 50.0, NOW)
     assert (found.used_at, found.used_from, found.revoked_at) == (None, "", None)
     assert found.maker == Maker(anna.user_id, "anna", Role.OPERATOR, 80.0, is_disabled=False)
     assert token_store.find(database, "DIGEST") is None
