@@ -74,13 +74,13 @@ def test_each_event_is_planned_once_for_those_who_asked_and_for_people_what_is_f
 
 
 @pytest.mark.parametrize(("source", "count"), [("scan", 0), ("upload", 1)])
-def test_people_are_not_told_of_a_phone_that_was_scanned(database: IMEIDatabase, source: str, count: int) -> None:
-    batch_id, _ = planned(database, 1)
-    with database.write() as connection:
+def test_people_are_not_told_of_a_phone_that_was_scanned(file_database: IMEIDatabase, source: str, count: int) -> None:
+    batch_id, _ = planned(file_database, 1)
+    with file_database.write() as connection:
         connection.execute(update(batches).values(source=source))
-    happen(database, EventKind.BATCH_PAUSED, batch_id=batch_id)
-    delivery_store.plan(database, ["t1"], NOW)
-    assert len(stored(database)) == count
+    happen(file_database, EventKind.BATCH_PAUSED, batch_id=batch_id)
+    delivery_store.plan(file_database, ["t1"], NOW)
+    assert len(stored(file_database)) == count
 
 
 def test_events_are_planned_in_parts(database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,17 +133,19 @@ def test_what_is_due_is_seen_for_webhooks_that_are_enabled_and_for_people(databa
     ],
 )
 def test_what_came_of_an_attempt_is_written_with_the_health_of_its_webhook(
-    database: IMEIDatabase, is_delivered: bool, next_at: datetime | None, state: DeliveryState
+    file_database: IMEIDatabase, is_delivered: bool, next_at: datetime | None, state: DeliveryState
 ) -> None:
-    webhook_id, other = subscribe(database, LOW), subscribe(database, PLACED)
-    happen(database, LOW)
-    delivery_store.plan(database, [], NOW)
-    [claimed] = claim(database, webhook_id)
-    record(database, Attempt(claimed, is_delivered, 200, "ok", next_at), NOW)
-    [found] = stored(database)
+    webhook_id, other = subscribe(file_database, LOW), subscribe(file_database, PLACED)
+    happen(file_database, LOW)
+    delivery_store.plan(file_database, [], NOW)
+    [claimed] = claim(file_database, webhook_id)
+    record(file_database, Attempt(claimed, is_delivered, 200, "ok", next_at), NOW)
+    [found] = stored(file_database)
     assert (found.state, found.status, found.answer, found.next_at) == (state, 200, "ok", next_at)
     assert (found.attempts, found.ended_at) == (1, None if next_at else NOW)
-    health = {one.webhook_id: (one.delivered_at, one.failing_since) for one in webhook_store.all_webhooks(database)}
+    health = {
+        one.webhook_id: (one.delivered_at, one.failing_since) for one in webhook_store.all_webhooks(file_database)
+    }
     assert health == {webhook_id: (NOW, None) if is_delivered else (None, NOW), other: (None, None)}
 
 
@@ -208,15 +210,15 @@ def test_what_is_due_to_one_webhook_is_postponed(database: IMEIDatabase) -> None
     ],
 )
 def test_what_is_postponed_ends_with_the_time_of_all_attempts(
-    database: IMEIDatabase, next_at: datetime, age: timedelta, is_ended: bool
+    file_database: IMEIDatabase, next_at: datetime, age: timedelta, is_ended: bool
 ) -> None:
-    subscribe(database, LOW)
-    happen(database, LOW)
-    delivery_store.plan(database, [], next_at)
-    with database.write() as connection:
+    subscribe(file_database, LOW)
+    happen(file_database, LOW)
+    delivery_store.plan(file_database, [], next_at)
+    with file_database.write() as connection:
         connection.execute(update(outbox_events).values(created_at=NOW - age))
         delivery_store.expire(connection, NOW)
-    [found] = stored(database)
+    [found] = stored(file_database)
     assert (found.state == DeliveryState.FAILED, found.answer == delivery_store.EXPIRED) == (is_ended, is_ended)
     assert (found.next_at, found.ended_at) == ((None, NOW) if is_ended else (next_at, None))
 

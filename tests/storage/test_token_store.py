@@ -78,15 +78,15 @@ def test_where_a_token_is_follows_from_its_dates_and_its_maker(database: IMEIDat
     ],
 )
 def test_a_use_is_written_unless_another_process_wrote_one_just_now(
-    database: IMEIDatabase, used: datetime | None, before: datetime, is_written: bool
+    file_database: IMEIDatabase, used: datetime | None, before: datetime, is_written: bool
 ) -> None:
-    token_id = token_store.add(database, SYNC, "digest", "1234")
-    other = token_store.add(database, replace(SYNC, name="other"), "other", "5678")
+    token_id = token_store.add(file_database, SYNC, "digest", "1234")
+    other = token_store.add(file_database, replace(SYNC, name="other"), "other", "5678")
     assert token_id
     assert other
     if used:
-        token_store.note_use(database, token_id, "10.0.0.1", used, used)
-    token_store.note_use(database, token_id, "10.0.0.2", NOW, before)
+        token_store.note_use(file_database, token_id, "10.0.0.1", used, used)
+    token_store.note_use(file_database, token_id, "10.0.0.2", NOW, before)
     expected = (NOW, "10.0.0.2") if is_written else (used, "10.0.0.1")
-    assert (stored(database).used_at, stored(database).used_from) == expected
-    assert stored(database, "other").used_at is None
+    assert (stored(file_database).used_at, stored(file_database).used_from) == expected
+    assert stored(file_database, "other").used_at is None
