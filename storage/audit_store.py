@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, 
 
 from database import IMEIDatabase
 from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, ItemOutcome, Outcome
-from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, items, orders, services
+from schema import OPEN_CALL, UNDECIDED, attempts, batches, chunks, each_of, items, orders, services
 from settings import MAIN_ACCOUNT
-from storage import balance_store, batch_states, call_queries, call_records, chunk_moves, guards
+from storage import balance_store, batch_states, call_queries, call_records, chunk_moves
 from storage.balance_store import Reading
 from storage.batch_doubt import at_stake
 from storage.verdict_store import grade_orders, grade_rows
@@ -70,10 +70,10 @@ def read_records(
     """
     whose: ColumnElement[bool] = true() if account is None else call_queries.of_account(account)
     with database.read() as connection:
-        found = {row.id: _our_order(row) for row in connection.execute(_window(since).where(whose))}
-        for part in guards.parts(order_ids) if since else ():
-            rows = connection.execute(_columns().where(orders.c.order_id.in_(part), whose))
-            found |= {row.id: _our_order(row) for row in rows}
+        found = {row.id: OurOrder(*row) for row in connection.execute(_window(since).where(whose))}
+        if since is not None:
+            named = _columns().where(orders.c.order_id.in_(each_of(order_ids)), whose)
+            found |= {row.id: OurOrder(*row) for row in connection.execute(named)}
         theirs = None if account is None else account == call_queries.CALLER
         in_doubt, cost_in_doubt = at_stake(connection, theirs)
         prices = connection.execute(select(services.c.service_id, services.c.price))
@@ -96,10 +96,6 @@ def _window(since: datetime | None) -> Select[Any]:
     if since is None:
         return _columns()
     return _columns().where(or_(orders.c.order_date >= since, orders.c.order_date.is_(None)))
-
-
-def _our_order(row: Any) -> OurOrder:
-    return OurOrder(*row)
 
 
 def _under_way(connection: Connection) -> dict[str, frozenset[str]]:
@@ -261,33 +257,22 @@ def planned_by(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> dict[KeptOr
 
 def existing_batches(database: IMEIDatabase, batch_ids: Iterable[int]) -> frozenset[int]:
     """Those of these batches that the database has."""
+    query = select(batches.c.id).where(batches.c.id.in_(each_of(batch_ids, "INTEGER")))
     with database.read() as connection:
-        wanted = list(batch_ids)
-        return frozenset(
-            batch_id
-            for part in guards.parts(wanted)
-            for batch_id in connection.execute(select(batches.c.id).where(batches.c.id.in_(part))).scalars()
-        )
+        return frozenset(connection.execute(query).scalars())
 
 
 def name_services(database: IMEIDatabase, order_ids: Sequence[str]) -> None:
     """Write the service id of those of these orders that have only its title, as after an import."""
     with database.write() as connection:
         labels = call_queries.service_labels(connection)
-        named = {row: labels.get(title.strip().lower()) for row, title in _unnamed(connection, order_ids)}
+        titles = select(orders.c.id, func.coalesce(orders.c.service_name, "")).where(orders.c.service_id.is_(None))
+        unnamed = connection.execute(titles.where(orders.c.order_id.in_(each_of(order_ids)))).all()
+        named = {row: labels.get(title.strip().lower()) for row, title in unnamed}
         for row, service_id in named.items():
             if service_id is not None:
                 connection.execute(update(orders).where(orders.c.id == row).values(service_id=service_id))
         grade_rows(connection, named)
-
-
-def _unnamed(connection: Connection, order_ids: Sequence[str]) -> list[tuple[int, str]]:
-    """Return the row id and the service's title of those of these orders that have no service id."""
-    found: list[tuple[int, str]] = []
-    for part in guards.parts(order_ids):
-        query = select(orders.c.id, func.coalesce(orders.c.service_name, "")).where(orders.c.order_id.in_(part))
-        found += [(row[0], row[1]) for row in connection.execute(query.where(orders.c.service_id.is_(None)))]
-    return found
 
 
 def unknown_among(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> list[KeptOrder]:
@@ -295,18 +280,15 @@ def unknown_among(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> list[Kep
 
     Their id is not known, or without a service; or it is known for another IMEI, and nothing is known of theirs.
     """
-    owners, covered = dict[str, Any](), set[str]()
+    known = select(orders.c.order_id, orders.c.imei, orders.c.service_id)
+    known = known.where(orders.c.order_id.in_(each_of(order.order_id for order in kept)))
     with database.read() as connection:
-        columns = (orders.c.order_id, orders.c.imei, orders.c.service_id)
-        for part in guards.parts([order.order_id for order in kept]):
-            found = connection.execute(select(*columns).where(orders.c.order_id.in_(part)))
-            owners |= {row.order_id: row for row in found}
-        others = [order.imei for order in kept if _is_of_another(order, owners.get(order.order_id))]
-        for part in guards.parts(others):
-            covered |= set(connection.execute(select(orders.c.imei).where(orders.c.imei.in_(part))).scalars())
-            open_call = items.join(chunks, chunks.c.id == items.c.chunk_id)
-            doubtful = select(items.c.imei).select_from(open_call).where(OPEN_CALL, UNDECIDED, items.c.imei.in_(part))
-            covered |= set(connection.execute(doubtful).scalars())
+        owners = {row.order_id: row for row in connection.execute(known)}
+        others = each_of(order.imei for order in kept if _is_of_another(order, owners.get(order.order_id)))
+        ordered = select(orders.c.imei).where(orders.c.imei.in_(others))
+        open_call = items.join(chunks, chunks.c.id == items.c.chunk_id)
+        doubtful = select(items.c.imei).select_from(open_call).where(OPEN_CALL, UNDECIDED, items.c.imei.in_(others))
+        covered = {imei for query in (ordered, doubtful) for imei in connection.execute(query).scalars()}
     return [order for order in kept if _is_unknown(order, owners.get(order.order_id), covered)]
 
 
@@ -322,11 +304,10 @@ def _is_unknown(order: KeptOrder, owner: Any, covered: set[str]) -> bool:
 
 def count_unknown_calls(database: IMEIDatabase, batch_id: int, chunk_ids: Sequence[int]) -> int:
     """How many of these calls of a batch the database does not have: the runner puts what it has in doubt."""
-    known = set[int]()
+    asked = chunks.c.id.in_(each_of(chunk_ids, "INTEGER"))
     with database.read() as connection:
-        for part in guards.parts(chunk_ids):
-            of_batch = select(chunks.c.id).where(chunks.c.id.in_(part), chunks.c.batch_id == batch_id)
-            known |= set(connection.execute(of_batch).scalars())
+        of_batch = connection.execute(select(chunks.c.id).where(asked, chunks.c.batch_id == batch_id))
+        known = set(of_batch.scalars())
     return sum(1 for chunk_id in chunk_ids if chunk_id not in known)
 
 
@@ -347,9 +328,9 @@ def reaches_back(database: IMEIDatabase, account: str, order_ids: Sequence[str])
     own = call_queries.of_account(account) & orders.c.order_id.is_not(None)
     own &= func.coalesce(orders.c.notes, "").not_in([FROM_LIST, FROM_ANSWER])
     query = select(orders.c.id).where(own).limit(1)
+    listed = query.where(orders.c.order_id.in_(each_of(order_ids)))
     with database.read() as connection:
-        listed = (query.where(orders.c.order_id.in_(part)) for part in guards.parts(order_ids))
-        return any(connection.execute(part).first() for part in listed) or connection.execute(query).first() is None
+        return connection.execute(listed).first() is not None or connection.execute(query).first() is None
 
 
 def restore(database: IMEIDatabase, rows: Sequence[Mapping[str, Any]]) -> Restored:

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from database import IMEIDatabase, Transaction, utc_now
-from schema import OPEN_CALL, UNDECIDED, chunks, import_changes, import_history, items, orders, status_changes
+from schema import OPEN_CALL, UNDECIDED, chunks, each_of, import_changes, import_history, items, orders, status_changes
 from storage.batch_states import touch
-from storage.guards import parts
 from storage.rows import Order
 from storage.verdict_store import grade_rows
 
@@ -70,9 +69,8 @@ def stored_orders(connection: Connection, order_ids: Iterable[str], imeis: Itera
     """Return the orders with one of these ids, and every order of these IMEIs; one order may be in it twice."""
     found: list[Order] = []
     for column, wanted in ((orders.c.order_id, order_ids), (orders.c.imei, imeis)):
-        for part in parts(sorted(wanted)):
-            query = select(orders).where(column.in_(part)).order_by(orders.c.id)
-            found += map(Order.from_row, connection.execute(query))
+        query = select(orders).where(column.in_(each_of(wanted))).order_by(orders.c.id)
+        found += map(Order.from_row, connection.execute(query))
     return found
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, insert, select
 from database import IMEIDatabase, Transaction, utc_now
 from grading import Findings, Rules, Verdict, VerdictCounts, grade, line_words, rules_from_json, rules_to_json
 from orders import FINAL_STATUSES, OrderStatus
-from schema import orders, rule_versions, sql
+from schema import each_of, orders, rule_versions, sql
 from storage import guards
 from storage.rows import Order
 
@@ -119,8 +119,8 @@ def grade_rows(connection: Transaction, order_rows: Iterable[int | None]) -> fro
 
 def grade_orders(connection: Transaction, order_ids: Sequence[str]) -> None:
     """Write what the rules in force say about the orders with these ids of the provider."""
-    for part in guards.parts(order_ids):
-        grade_rows(connection, connection.execute(select(orders.c.id).where(orders.c.order_id.in_(part))).scalars())
+    named = select(orders.c.id).where(orders.c.order_id.in_(each_of(order_ids)))
+    grade_rows(connection, connection.execute(named).scalars())
 
 
 def write_grades(
