@@ -15,6 +15,7 @@ from results import FILE, SheetNotPossibleError, SheetStore, prepare_sheet, resu
 from spreadsheets import WORKBOOK_COLUMNS, UnreadableFileError, write_csv, write_xlsx
 from storage.batch_queries import batch_named, progress
 from storage.batch_uploads import change_upload, forget_batch_files, store_upload
+from storage.rows import read_id
 
 REFUSED = 2
 FORMATS = ("sheet", "xlsx", "csv")
@@ -76,7 +77,7 @@ def keep_file(backend: Backend, file: Path, service_id: str, second_imeis: bool)
 
 def find_batch(backend: Backend, batch: str) -> Progress:
     """Return the batch with this id, else the newest one with this name or of this file. Raises NoResultsError."""
-    known = int(batch) if batch.isdecimal() and len(batch) < 18 else None
+    known = read_id(batch)
     found = progress(backend.database, known) if known is not None else None
     if found is None:
         named = (batch_named(backend.database, name) for name in dict.fromkeys((batch, Path(batch).name)))

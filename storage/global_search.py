@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Connection, select
 
 from database import IMEIDatabase
 from schema import IS_LISTED, UNDECIDED, batches, items, orders, services
-from storage.order_queries import BEYOND_IDS, named
+from storage.order_queries import named
 from storage.order_terms import LAST_SIGN
-from storage.rows import Order
+from storage.rows import Order, read_id
 
 #: What begins with a text is found in these columns of orders.
 BEGINNINGS = (orders.c.imei, orders.c.imei2, orders.c.order_id)
@@ -67,12 +67,12 @@ def batches_awaiting(database: IMEIDatabase, imei: str) -> list[int]:
 
 def find_batches(database: IMEIDatabase, text: str, limit: int) -> list[BatchLine]:
     """Return the newest batches with each word of a text in name, customer or note; first the one with this id."""
-    number = text.removeprefix("#")
+    number = read_id(text.removeprefix("#"))
     query = select(*LINE).where(IS_LISTED, *named(text)).order_by(batches.c.id.desc()).limit(limit)
     with database.read() as connection:
         found = [] if text.startswith("#") else [BatchLine.from_row(row) for row in connection.execute(query)]
-        if number.isdecimal() and len(number) < BEYOND_IDS:
-            row = connection.execute(select(*LINE).where(batches.c.id == int(number))).first()
+        if number is not None:
+            row = connection.execute(select(*LINE).where(batches.c.id == number)).first()
             exact = [BatchLine.from_row(row)] if row else []
             found = exact + [one for one in found if one not in exact]
     return found[:limit]

@@ -17,7 +17,7 @@ from schema import orders
 from storage.order_counts import Count, counting_guide, guided_count, is_summed
 from storage.order_filters import Guide, fitting, guide, guided_page, sorted_page
 from storage.order_terms import OrderFilter
-from storage.rows import Order
+from storage.rows import Order, read_id
 
 
 class Sort(StrEnum):
@@ -66,8 +66,6 @@ BY_ROW, BY_VERDICT = frozenset({Sort.NEWEST, Sort.OLDEST}), frozenset({Sort.WORS
 BY_PRICE = frozenset({Sort.PRICE, Sort.PRICE_DOWN})
 #: Orders that are read and sorted for one page: anywhere in the file, and of one batch, where they are side by side.
 MOST_SORTED, MOST_OF_BATCH = 1_000, 40_000
-#: Digits of a number that no row has.
-LONGEST = 19
 #: Between the two parts of a key in a URL.
 PARTING = "~"
 #: The verdicts in the order of Sort.WORST.
@@ -219,7 +217,7 @@ def _directed(keys: Sequence[ColumnElement[Any]], is_down: bool) -> list[ColumnE
 def _place(after: str) -> tuple[str, int | None]:
     """Return the two parts of a key: what the orders are sorted by, and the row id."""
     group, _, row = after.rpartition(PARTING)
-    return group, int(row) if row.isdecimal() and len(row) < LONGEST else None
+    return group, read_id(row)
 
 
 def _by_verdict(

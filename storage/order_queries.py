@@ -21,7 +21,7 @@ from storage import order_wordings
 from storage.batch_creation import known_orders
 from storage.batch_queries import progresses
 from storage.order_wordings import distinct_words, stored_words
-from storage.rows import EarlierOrder, Order, OrderedItem
+from storage.rows import EarlierOrder, Order, OrderedItem, read_id
 from storage.tag_store import tag_key
 from storage.verdict_store import counts_of
 
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 #: How many of the newest results the dashboard sums up.
 NEWEST_RESULTS = 2000
-#: Digits of a number that no id has; SQLite cannot compare much longer ones.
-BEYOND_IDS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +225,8 @@ def named(search: str) -> Iterator[ColumnElement[bool]]:
     columns = batches.c.label + " " + batches.c.customer + " " + batches.c.note
     for word in search.split():
         found = columns.icontains(word, autoescape=True)
-        number = word.removeprefix("#")
-        may_be_id = number.isdecimal() and len(number) < BEYOND_IDS
-        yield or_(found, batches.c.id == int(number)) if may_be_id else found
+        number = read_id(word.removeprefix("#"))
+        yield found if number is None else or_(found, batches.c.id == number)
 
 
 def people_who_ordered(connection: Connection) -> list[str]:

@@ -17,6 +17,13 @@ from schema import orders
 WORDS = 160
 #: Rows that a walk reads at a time.
 WALKED_AT_ONCE = 2000
+#: Digits of a number that no row has; SQLite cannot compare much longer ones.
+BEYOND_IDS = 19
+
+
+def read_id(text: str) -> int | None:
+    """Return the id of a row that a text is; None for any other text."""
+    return int(text) if text.isdecimal() and len(text) < BEYOND_IDS else None
 
 
 class Numbered(Protocol):

@@ -24,7 +24,7 @@ from storage import (
 )
 from storage.order_counts import Count
 from storage.order_pages import Listed, Sort
-from storage.rows import Order
+from storage.rows import Order, read_id
 from submission import leader_alive, service_objection
 from web.access import allow, describe
 from web.context import PAGE, at_one_moment, order_or_404
@@ -221,7 +221,7 @@ def _result(order: Order) -> dict[str, Any]:
 def _seen() -> dict[int, str]:
     """Return row id → status of the orders that the page shows, from ?seen=."""
     pairs = (given.split(":", 1) for given in request.args.getlist("seen")[:PAGE] if given.count(":") == 1)
-    return {int(row): status for row, status in pairs if row.isdecimal() and len(row) < order_pages.LONGEST}
+    return {row: status for text, status in pairs if (row := read_id(text)) is not None}
 
 
 def _is_news(order: Order, seen: dict[int, str]) -> bool:

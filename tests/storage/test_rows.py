@@ -1,10 +1,12 @@
 """The types of stored rows name the columns of their SELECTs, in the same order."""
 
+import pytest
+
 from database import IMEIDatabase
 from schema import orders
 from storage import order_filters, order_queries
 from storage.order_terms import OrderFilter
-from storage.rows import Order
+from storage.rows import Order, read_id
 
 NUMBER = "353370080089458"
 
@@ -24,3 +26,20 @@ def test_an_order_is_read_with_each_value_in_its_field(database: IMEIDatabase) -
     [found] = order_filters.page(database, OrderFilter())
     assert {name: getattr(found, name) for name in values} == values
     assert found == order_queries.find_order(database, "7")
+
+
+@pytest.mark.parametrize(
+    ("text", "row"),
+    [
+        ("7", 7),
+        ("007", 7),
+        ("9" * 18, 10**18 - 1),
+        ("9" * 19, None),
+        ("", None),
+        ("-7", None),
+        ("7x", None),
+        ("²", None),
+    ],
+)
+def test_the_id_of_a_row_is_a_number_that_a_row_may_have(text: str, row: int | None) -> None:
+    assert read_id(text) == row
