@@ -15,13 +15,12 @@ from access.second_factor import (
 )
 from access.sessions import (
     LONGEST_SESSION,
-    all_sessions,
     begin_session,
     end_session,
     end_sessions,
     find_session,
     is_proved,
-    own_sessions,
+    open_sessions,
     remember_visit,
     renew_session,
 )

@@ -74,16 +74,10 @@ def is_proved(session: Session, now: datetime) -> bool:
     return now - session.proved_at < PROOF_LASTS
 
 
-def own_sessions(database: IMEIDatabase, user_id: int, now: datetime) -> list[Session]:
-    """Return the sessions of a user that are not over, the last seen first."""
+def open_sessions(database: IMEIDatabase, now: datetime, user_id: int | None = None) -> list[Session]:
+    """Return the sessions of a user, or of all users, that are not over, the last seen first."""
     with database.read() as connection:
-        return session_store.sessions_of(connection, user_id, limits_at(now))
-
-
-def all_sessions(database: IMEIDatabase, now: datetime) -> list[Session]:
-    """Return the sessions of all users that are not over, the last seen first."""
-    with database.read() as connection:
-        return session_store.open_sessions(connection, limits_at(now))
+        return session_store.open_sessions(connection, limits_at(now), user_id)
 
 
 def end_session(database: IMEIDatabase, session_id: int, user_id: int, reason: str, now: datetime) -> bool:

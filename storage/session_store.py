@@ -29,10 +29,8 @@ OPEN = (
         users.c.disabled_at.is_(None),
     )
 )
-#: Statements of each request, made once.
+#: The statement of each request, made once.
 BY_HASH = OPEN.where(sessions.c.id_hash == bindparam("id_hash"))
-OF_USER = OPEN.where(sessions.c.user_id == bindparam("user")).order_by(sessions.c.seen_at.desc())
-NEWEST_FIRST = OPEN.order_by(sessions.c.seen_at.desc())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +87,11 @@ def find_session(connection: Connection, id_hash: str, limits: Limits) -> Sessio
     return Session.from_row(row) if row else None
 
 
-def sessions_of(connection: Connection, user_id: int, limits: Limits) -> list[Session]:
-    """Return the sessions of a user that are not over, the last seen first."""
-    return [Session.from_row(row) for row in connection.execute(OF_USER, {"user": user_id, **limits.terms()})]
-
-
-def open_sessions(connection: Connection, limits: Limits) -> list[Session]:
-    """Return all sessions that are not over, the last seen first."""
-    return [Session.from_row(row) for row in connection.execute(NEWEST_FIRST, limits.terms())]
+def open_sessions(connection: Connection, limits: Limits, user_id: int | None = None) -> list[Session]:
+    """Return the sessions of a user, or of all users, that are not over, the last seen first."""
+    query = OPEN.order_by(sessions.c.seen_at.desc())
+    query = query if user_id is None else query.where(sessions.c.user_id == user_id)
+    return [Session.from_row(row) for row in connection.execute(query, limits.terms())]
 
 
 def mark_seen(connection: Connection, session_id: int, now: datetime) -> None:

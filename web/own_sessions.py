@@ -9,7 +9,7 @@ from access import (
     LoginRefusedError,
     end_session,
     end_sessions,
-    own_sessions,
+    open_sessions,
     set_password,
     unused_recovery_codes,
 )
@@ -40,7 +40,7 @@ def show() -> str:
         "account.html",
         login=login,
         **chosen,
-        sessions=own_sessions(database, login.user.user_id, authenticator().now()),
+        sessions=open_sessions(database, authenticator().now(), login.user.user_id),
         recovery_codes=unused_recovery_codes(database, login.user),
         shortest=SHORTEST_PASSWORD,
     )

@@ -12,14 +12,13 @@ from access import (
     AccessRefusedError,
     NewUser,
     add_user,
-    all_sessions,
     all_users,
     disable,
     enable,
     end_session,
     end_sessions,
     find_user,
-    own_sessions,
+    open_sessions,
     read_limit,
     reset_second_factor,
     set_daily_limit,
@@ -45,7 +44,7 @@ BY_ADMIN = "ended by an admin"
 @allow(Role.ADMIN)
 def listing() -> str:
     """Show all users, and the form for another one."""
-    sessions = all_sessions(backend().database, authenticator().now())
+    sessions = open_sessions(backend().database, authenticator().now())
     return render_template(
         "users.html",
         users=all_users(backend().database),
@@ -78,7 +77,7 @@ def add() -> ResponseReturnValue:
 def show(user_id: int) -> str:
     """Show a user, with the sessions that are open."""
     user = _user_or_404(user_id)
-    sessions = own_sessions(backend().database, user_id, authenticator().now())
+    sessions = open_sessions(backend().database, authenticator().now(), user_id)
     return render_template(
         "user.html", user=user, sessions=sessions, shortest=SHORTEST_PASSWORD, is_own=user_id == current_actor().user_id
     )

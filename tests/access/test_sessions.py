@@ -14,7 +14,7 @@ from access.sessions import (
     end_session,
     end_sessions,
     find_session,
-    own_sessions,
+    open_sessions,
     remember_visit,
 )
 from access.users import NewUser, add_user, disable, enable, set_daily_limit, set_password, set_role
@@ -110,7 +110,7 @@ def test_a_daily_limit_ends_no_session(database: IMEIDatabase, anna: User, cooki
 
 def test_a_user_ends_own_sessions_and_no_others(database: IMEIDatabase, anna: User, cookie: str) -> None:
     second = begin_session(database, anna.user_id, "", "", NOW + timedelta(seconds=1))
-    newer, older = own_sessions(database, anna.user_id, NOW)
+    newer, older = open_sessions(database, NOW, anna.user_id)
     assert not end_session(database, older.session_id, anna.user_id + 1, "by hand", NOW)
     assert end_sessions(database, anna.user_id, "by hand", NOW, newer.session_id) == 1
     assert find_session(database, cookie, NOW) is None

@@ -47,12 +47,12 @@ def test_a_session_is_over_at_either_limit_and_with_its_user(database: IMEIDatab
         with database.read() as connection:
             assert session_store.find_session(connection, "hash of anna", limits) is None
             assert session_store.find_session(connection, "hash of berta", limits)
-            assert session_store.sessions_of(connection, people[0], limits) == []
+            assert session_store.open_sessions(connection, limits, people[0]) == []
             assert len(session_store.open_sessions(connection, limits)) == 1
     with database.write() as connection:
         user_store.disable(connection, people[0], NOW)
         assert session_store.find_session(connection, "hash of anna", LIMITS) is None
-        assert session_store.sessions_of(connection, people[0], LIMITS) == []
+        assert session_store.open_sessions(connection, LIMITS, people[0]) == []
 
 
 def test_the_session_that_was_seen_last_comes_first(database: IMEIDatabase, people: list[int]) -> None:
@@ -66,7 +66,7 @@ def test_the_session_that_was_seen_last_comes_first(database: IMEIDatabase, peop
 
 def test_a_renewed_session_has_another_hash_and_a_new_proof(database: IMEIDatabase, people: list[int]) -> None:
     with database.write() as connection:
-        [session] = session_store.sessions_of(connection, people[0], LIMITS)
+        [session] = session_store.open_sessions(connection, LIMITS, people[0])
         session_store.renew(connection, session.session_id, "new hash", NOW + SECOND)
         assert session_store.find_session(connection, "hash of anna", LIMITS) is None
         found = session_store.find_session(connection, "new hash", LIMITS)
@@ -85,7 +85,7 @@ def test_a_renewed_session_has_another_hash_and_a_new_proof(database: IMEIDataba
 def test_a_session_is_ended_once_by_its_user_or_with_all_others(database: IMEIDatabase, people: list[int]) -> None:
     anna, berta = people
     with database.write() as connection:
-        [session] = session_store.sessions_of(connection, anna, LIMITS)
+        [session] = session_store.open_sessions(connection, LIMITS, anna)
         assert not session_store.end_session(connection, session.session_id, berta, "by hand", NOW)
         assert session_store.end_session(connection, session.session_id, anna, "by hand", NOW)
         assert not session_store.end_session(connection, session.session_id, anna, "again", NOW)
@@ -94,9 +94,9 @@ def test_a_session_is_ended_once_by_its_user_or_with_all_others(database: IMEIDa
         kept = session_store.find_session(connection, "third", LIMITS)
         assert kept
         assert session_store.end_sessions(connection, anna, "by hand", NOW, but_session=kept.session_id) == 1
-        assert session_store.sessions_of(connection, anna, LIMITS) == [kept]
+        assert session_store.open_sessions(connection, LIMITS, anna) == [kept]
         assert session_store.end_sessions(connection, anna, "all", NOW) == 1
-        assert len(session_store.sessions_of(connection, berta, LIMITS)) == 1
+        assert len(session_store.open_sessions(connection, LIMITS, berta)) == 1
         reasons = connection.exec_driver_sql("SELECT end_reason FROM sessions ORDER BY id").scalars().all()
     assert reasons == ["by hand", "", "by hand", "all"]
 
