@@ -131,4 +131,6 @@ def typed_as(automation: Automation) -> MultiDict[str, str]:
     """Return the fields of the form of an automation as it is."""
     terms = automation.terms
     fields = {name: getattr(terms, name) for name in Terms.__slots__}
-    return MultiDict((name, f"{value:g}" if isinstance(value, float) else str(value)) for name, value in fields.items())
+    # Twelve digits: without them "g" would round $123,456.78, and write a million as 1e+06.
+    shown = ((name, f"{value:.12g}" if isinstance(value, float) else str(value)) for name, value in fields.items())
+    return MultiDict(shown)
