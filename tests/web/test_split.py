@@ -16,7 +16,6 @@ from imei import luhn_check_digit
 from orders import ServiceInfo
 from schema import batches, items, orders
 from settings import Settings
-from web.lots import article
 
 SAMSUNG = ServiceInfo("300", "Samsung Info", 0.2, "Instant", "Samsung")
 ANY = ServiceInfo("269", "T-Mobile USA - Status Check", 0.1, category="Network")
@@ -223,10 +222,3 @@ def test_a_click_in_another_tab_while_the_first_is_planned_orders_no_part_from_a
     browser.post(f"{preview}/split", here)
     assert sent(database) == {CARRIER.package_id: [*IPHONES, *OTHERS], ANY.package_id: GALAXIES}
     assert len(names(database)) == 3
-
-
-def test_a_phone_has_the_article_that_it_is_spoken_with() -> None:
-    for noun in ("iPhone 14", "Oppo A5", "Asus Zenfone", "LG G8", "HTC One", "Honor 9", "SM-G991U", "XT2051"):
-        assert article(noun) == f"an {noun}"
-    for noun in ("OnePlus 9", "Galaxy S21", "Huawei P30", "Lenovo K5", "Xperia 5", "Lumia 950"):
-        assert article(noun) == f"a {noun}"
