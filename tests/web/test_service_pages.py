@@ -4,14 +4,13 @@ import time
 
 import pytest
 from sqlalchemy import insert
-from web_client import CARRIER, SERVICES, Browser, words
+from web_client import SERVICES, Browser, words
 from web_scenes import ordered
 
 from database import IMEIDatabase
 from orders import ServiceInfo
 from schema import service_figures as rows
-from storage.service_figure_store import PriceSince, ServiceFigures
-from web.service_experience import HEIGHT, SORTS, hint, price_line, price_words, sorted_services
+from storage.service_figure_store import ServiceFigures
 
 NOW = time.time()
 
@@ -70,31 +69,3 @@ def test_the_picker_has_a_hint_where_enough_orders_say_it(
 ) -> None:
     ordered(database, 3)
     assert 'data-hint="median 2 h · 10 % rejected"' in browser.get("/batch").text
-    assert hint(figures("1", 4, 0, 60.0)) == hint(None) == ""
-    assert hint(figures("1", 99, 0, None)) == "0 % rejected"
-
-
-def test_services_without_the_figure_come_last() -> None:
-    services = [ServiceInfo(name, name, 1.0 + place, "") for place, name in enumerate("abc")]
-    found = {"c": figures("c", 10, 5, 60.0), "b": figures("b", 10, 0, None)}
-    in_order = {sort: [one.title for one in sorted_services(services, found, sort)] for sort in SORTS}
-    assert in_order == {
-        "price": ["a", "b", "c"],
-        "median": ["c", "a", "b"],
-        "rejected": ["b", "c", "a"],
-        "cost": ["b", "c", "a"],
-        "orders": ["c", "b", "a"],
-    }
-    assert sorted_services(services, found, "") == services
-
-
-def test_prices_are_drawn_as_steps() -> None:
-    assert price_line([], 9.0) is None
-    line = price_line([PriceSince(0.0, 1.0), PriceSince(50.0, 2.0)], 100.0)
-    assert line
-    assert line.points == f"6.0,{HEIGHT - 6}.0 280.0,{HEIGHT - 6}.0 280.0,6.0 554.0,6.0"
-    assert price_words(line) == "Prices from $1.00 to $2.00."
-    flat = price_line([PriceSince(5.0, 1.0)], 5.0)
-    assert flat
-    assert price_words(flat) == "The price has been $1.00 since it is known."
-    assert CARRIER in SERVICES
