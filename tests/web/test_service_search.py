@@ -1,8 +1,6 @@
-"""How services are found by words, and which ones a picker lists first."""
+"""How services are found by words."""
 
 import pytest
-from simulated_provider import imeis
-from web_client import CARRIER, SERVICES, Browser
 
 from orders import ServiceInfo
 from web.service_search import find_services
@@ -40,17 +38,3 @@ LISTED = [ServiceInfo(str(1000 + place), title, 0.1, "Instant") for place, title
 )
 def test_services_are_found_with_errors_accents_and_synonyms(query: str, found: list[int]) -> None:
     assert find_services(LISTED, query) == [LISTED[place] for place in found]
-
-
-def test_a_picker_lists_favourites_and_recent_services_first_and_chooses_the_last_one(browser: Browser) -> None:
-    assert "Favourite and recent" not in browser.get("/batch").text
-    browser.start(imeis(1))
-    browser.post("/favourites", {"mark": "269"})
-    page = browser.get("/batch").text
-    assert page.index('value="269"') < page.index(f'value="{CARRIER.package_id}"') < page.index("All others")
-    assert f'data-mark="recent" selected>{CARRIER.title}' in page
-    assert browser.post("/favourites", {"mark": "7"}).status_code == 404
-    browser.post("/favourites", {"unmark": "269"})
-    page = browser.get("/submit").text
-    assert page.index("All others") < page.index('value="269"')
-    assert len(SERVICES) == page.count("<option") - 1
