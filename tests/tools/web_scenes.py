@@ -87,3 +87,16 @@ def events_of(text: str) -> list[tuple[str, str, dict[str, object]]]:
     """(id, name, data) of each event."""
     found = re.findall(r"id: (\d+)\nevent: (\w+)\ndata: (.+)\n\n", text)
     return [(number, name, json.loads(data)) for number, name, data in found]
+
+
+def headings(page: str) -> list[str]:
+    """The headings of a list of orders, without that of the boxes."""
+    head = page[page.index("<thead>") : page.index("</thead>")]
+    return [re.sub(r"<[^>]+>", "", one).strip() for one in re.findall(r"<th [^>]*>(.*?)</th>", head, re.DOTALL)][1:]
+
+
+def choose_columns(browser: Browser, shown: list[str], which: str = "history", **more: str) -> str:
+    """Send the form of the columns of a list; return the address that it leads to."""
+    answer = browser.post("/history/columns", {"list": which, "shown": shown, "next": "/history?fmi=ON", **more})
+    assert answer.status_code == 303
+    return answer.location

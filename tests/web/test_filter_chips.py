@@ -47,9 +47,7 @@ def test_a_chip_is_a_link_to_the_history_and_names_another_owner() -> None:
         (SHARED, Actor("ada", Role.ADMIN), True),
     ],
 )
-def test_the_owner_changes_a_filter_and_an_admin_a_shared_one(
-    saved: SavedFilter, actor: Actor, expected: bool
-) -> None:
+def test_the_owner_changes_a_filter_and_an_admin_a_shared_one(saved: SavedFilter, actor: Actor, expected: bool) -> None:
     set_actor(actor)
     assert may_change(saved) is chip_of(saved).may_change is expected
 

@@ -7,16 +7,11 @@ import pytest
 from simulated_provider import imeis
 from stored_people import act_as
 from web_client import CARRIER, Browser, answer_chunks, words
-from web_scenes import csv_rows, ordered
+from web_scenes import choose_columns, csv_rows, headings, ordered
 
 from database import IMEIDatabase
 from people import Actor, Role
 from storage import order_pages
-
-
-def headings(page: str) -> list[str]:
-    head = page[page.index("<thead>") : page.index("</thead>")]
-    return [re.sub(r"<[^>]+>", "", one).strip() for one in re.findall(r"<th [^>]*>(.*?)</th>", head, re.DOTALL)][1:]
 
 
 def links(page: str) -> dict[str, str]:
@@ -28,38 +23,11 @@ def rows(page: str) -> list[str]:
     return re.findall(r'name="row" value="(\d+)"', page)
 
 
-def choose(browser: Browser, shown: list[str], which: str = "history", **more: str) -> str:
-    answer = browser.post("/history/columns", {"list": which, "shown": shown, "next": "/history?fmi=ON", **more})
-    assert answer.status_code == 303
-    return answer.location
-
-
-def test_columns_are_chosen_moved_and_forgotten_by_each_person(
-    browser: Browser, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ordered(database, 3)
-    usual = headings(browser.get("/history").text)
-    assert usual[:3] == ["IMEI", "Order", "Status"]
-    assert choose(browser, ["model", "nonsense", "updated", "model"]) == "/history?fmi=ON"
-    assert headings(browser.get("/history").text) == ["IMEI", "Model", "Updated"]
-    assert choose(browser, ["model", "updated"], action="up:updated") == "/history?fmi=ON&columns=open"
-    assert headings(browser.get("/history").text) == ["IMEI", "Updated", "Model"]
-    choose(browser, ["updated", "model"], action="up:updated")
-    assert headings(browser.get("/history").text) == ["IMEI", "Updated", "Model"], "the IMEI stays the first"
-    act_as(monkeypatch, Actor("vera", Role.VIEWER))
-    assert headings(browser.get("/history").text) == usual
-    act_as(monkeypatch, Actor("demo", Role.ADMIN))
-    choose(browser, [], action="reset")
-    assert headings(browser.get("/history").text) == usual
-    assert browser.post("/history/columns", {"list": "nonsense"}).status_code == 400
-    assert choose(browser, ["model"], next="//elsewhere.example/") == "/"
-
-
 def test_files_and_new_cells_have_the_chosen_columns(browser: Browser, database: IMEIDatabase) -> None:
     batch = browser.start(imeis(2))
     answer_chunks(database)
-    choose(browser, ["serial", "price"])
-    choose(browser, ["verdict"], "batch")
+    choose_columns(browser, ["serial", "price"])
+    choose_columns(browser, ["verdict"], "batch")
     for url, expected in (
         ("/history.csv?format=shown", ["IMEI", "Serial", "Price"]),
         (f"/history.csv?format=shown&list=batch&batch={batch}", ["IMEI", "Verdict"]),

@@ -41,9 +41,7 @@ def catalogue(app: Flask) -> Iterator[Catalogue]:
         yield backend.catalog.current()
 
 
-def test_a_recent_service_that_is_no_longer_listed_is_not_offered(
-    catalogue: Catalogue, database: IMEIDatabase
-) -> None:
+def test_a_recent_service_that_is_no_longer_listed_is_not_offered(catalogue: Catalogue, database: IMEIDatabase) -> None:
     order_batch(database, imeis(1), CARRIER)
     shorter = Catalogue((MAIL, TMOBILE), 0.0, stale=False, error="")
     assert service_choices(catalogue).first == (CARRIER,)
