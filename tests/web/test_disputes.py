@@ -1,7 +1,6 @@
 """Disputes with the provider: opened from lists and orders, changed, refunded, and as files."""
 
 import io
-import re
 
 import openpyxl
 import pytest
@@ -10,12 +9,10 @@ from web_client import Browser, answer_chunks, words
 from web_scenes import csv_rows, ordered
 
 from database import IMEIDatabase
-from orders import DisputeKind, DisputeState, Outcome
+from orders import DisputeKind, Outcome
 from storage import audit_log, disputable, dispute_queries
 from storage.audit_log import AuditFilter
 from storage.disputable import Disputable
-
-REFUNDED = DisputeState.REFUNDED
 
 
 def test_the_disputes_name_what_was_rejected_in_doubt_or_about_another_imei(
@@ -87,34 +84,6 @@ def test_a_dispute_of_an_order_is_refunded_up_to_its_price(browser: Browser, dat
     assert [event.note for event in dispute_queries.events(database, 1)][-1] == "Thank you"
     assert {"dispute.refund", "dispute.refund.refused"} <= actions(database)
     assert browser.get("/reports/disputes/2").status_code == 404
-
-
-def test_a_pasted_list_records_the_refunds_that_its_preview_showed(browser: Browser, database: IMEIDatabase) -> None:
-    ordered(database, 30)
-    browser.post("/reports/disputes", {"kind": "rejected", "all": "1"})
-    pasted = "Order;Amount\n1003;0.05\n1006\t$0.10\n1003,0.01\n1009 0.5\n1001;0.1\n77\nx;y\n"
-    page = browser.post("/reports/refunds", {"list": pasted})
-    text = words(page)
-    assert "2 refunds, $0.15" in text
-    for why in (
-        "The order is in the list before",
-        "More than the price",
-        "No dispute of this order",
-        "Not an order id",
-    ):
-        assert why in text
-    seen = re.search(r'name="seen" value="(\w+)"', page.text)
-    assert seen
-    given = {"list": pasted, "day": "2026-11-20", "seen": seen[1]}
-    changed = browser.post("/reports/refunds/record", given | {"list": pasted.replace("0.05", "0.06")})
-    assert "Nothing was recorded" in words(changed)
-    assert "enter the day" in words(browser.post("/reports/refunds/record", given | {"day": "20.11.2026"}))
-    assert browser.post("/reports/refunds/record", given).status_code == 303
-    assert {(one.order_id, one.refund, one.refunded_on) for one in dispute_queries.walk(database, REFUNDED, None)} == {
-        ("1003", 0.05, "2026-11-20"), ("1006", 0.1, "2026-11-20")
-    }  # fmt: skip
-    assert "Refunded $0.15" in words(browser.get("/reports/disputes?state=refunded"))
-    assert "The dispute is refunded already" in words(browser.post("/reports/refunds", {"list": "1003;0.05"}))
 
 
 @pytest.mark.parametrize(
