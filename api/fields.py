@@ -80,12 +80,7 @@ class Whole(fields.Integer):
     """A whole number; 1.0 and true are refused."""
 
     def __init__(self, least: int = 0, most: int = 10**9, **more: Any) -> None:
-        super().__init__(validate=validate.Range(least, most), **more)
-
-    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> int:
-        if type(value) is not int:
-            raise ValidationError("Not a whole number.")
-        return value
+        super().__init__(strict=True, validate=validate.Range(least, most), **more)
 
 
 class Flag(fields.Boolean):
