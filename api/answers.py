@@ -3,15 +3,22 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import url_for
+from flask import jsonify, url_for
+from flask.typing import ResponseReturnValue
 from marshmallow import EXCLUDE, Schema, fields, validate
 
 from api.fields import Dollars, Moment
 from grading import PENDING, Verdict
 from orders import BatchStage, BatchState, Outcome
 from people import Role, Scope
+from web import XLSX, Export
 
 VERDICTS = [*map(str, Verdict), PENDING]
+BINARY = {"type": "string", "format": "binary"}
+#: The content types of files, with their schemas.
+FILES = {"text/csv": BINARY, "text/plain": BINARY, XLSX: BINARY}
+#: Seconds after which a client may ask for the state of an export again.
+ASK_AGAIN = 2
 
 
 class AnswerSchema(Schema):
@@ -27,8 +34,11 @@ class AnswerSchema(Schema):
         field_obj.required = field_name != "errors"
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """Return what the object has under this name."""
-        return obj.get(attr) if isinstance(obj, Mapping) else getattr(obj, attr, None)
+        """Return what the object has under this name, or under the names of a path such as "balance.credits"."""
+        found = obj
+        for name in attr.split("."):
+            found = found.get(name) if isinstance(found, Mapping) else getattr(found, name, None)
+        return found
 
 
 class Derived(fields.Nested):
@@ -331,6 +341,12 @@ class ExportAnswer(AnswerSchema):
             for name, view in (("self", "show"), ("file", "download"))
         },
     )
+
+
+def accepted(export: Export) -> ResponseReturnValue:
+    """Return the answer about a file that is being built."""
+    headers = {"Location": url_for("api_exports.show", export_id=export.token), "Retry-After": str(ASK_AGAIN)}
+    return jsonify(ExportAnswer().dump(export)), 202, headers
 
 
 class RuleAnswer(AnswerSchema):

@@ -7,9 +7,8 @@ from flask import Response, abort
 from flask.typing import ResponseReturnValue
 from marshmallow import fields, validate
 
-from api.answers import VERDICTS, BatchAnswer, ExportAnswer, ItemList, OrderList, batch_links
+from api.answers import FILES, VERDICTS, BatchAnswer, ExportAnswer, ItemList, OrderList, accepted, batch_links
 from api.fields import CURSOR_WORDS, FormSchema, TextLine, Whole
-from api.files import FILES, accepted
 from api.filters import page_of_orders
 from api.operations import next_page, operation, operations
 from api.problems import Problem, ProblemKind

@@ -7,8 +7,7 @@ from flask import Response, abort
 from flask.typing import ResponseReturnValue
 from marshmallow import fields, validate
 
-from api.answers import ExportAnswer
-from api.files import FILES, accepted
+from api.answers import FILES, ExportAnswer, accepted
 from api.filters import FilterForm, filter_of
 from api.operations import operation, operations
 from people import Role, Scope

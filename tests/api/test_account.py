@@ -10,7 +10,7 @@ from web_client import CARRIER, Provider, answer_chunks
 
 from database import IMEIDatabase
 from people import Role
-from storage import account_store, order_queries
+from storage import account_store, balance_store, order_queries
 
 
 def test_services_have_prices_as_decimal_texts(api: ApiClient) -> None:
@@ -40,7 +40,10 @@ def test_the_accounts_at_the_provider_are_listed(api: ApiClient, database: IMEID
     found: Any = api.get("/accounts").json
     assert [(one["name"], one["state"], one["reason"]) for one in found["accounts"]] == [("main", "Sends", "")]
     account_store.register(database, {"main": "", "b": "its name is taken"})
+    with database.write() as connection:
+        balance_store.record_reading(connection, 7.25, "b")
     found = api.get("/accounts").json
+    assert found["accounts"][1]["balance"] == "7.25"
     assert [(one["name"], one["state"], one["calls_now"]) for one in found["accounts"]] == [
         *(("main", "Sends", 0), ("b", "Stopped", 0)),
     ]

@@ -36,7 +36,7 @@ def context(app: Flask) -> Iterator[None]:
         yield
 
 
-def read(kind: AutomationKind = AutomationKind.RECHECK, **changed: str) -> Terms:
+def read(kind: AutomationKind = AutomationKind.RECHECK, /, **changed: str) -> Terms:
     return read_terms(MultiDict(FORM | SCHEDULE | changed), kind, "fmi=OFF")
 
 
