@@ -7,7 +7,8 @@ from simulated_provider import imeis
 from web_client import CARRIER, Browser, answer_chunks, confirm_fields, words
 
 from database import IMEIDatabase
-from orders import Outcome
+from orders import BatchNames, Outcome
+from web.batch_fields import LONGEST_NAME, LONGEST_NOTE, names_from, one_line
 
 NAMES = {"name": "Berlin returns", "customer": "Acme PO 4711", "note": "Box 3\nurgent"}
 
@@ -68,3 +69,21 @@ def test_what_is_sent_again_is_for_the_same_customer(browser: Browser, database:
     answer_chunks(database, lambda imei: (Outcome.REFUSED, "no"))
     page = browser.get(browser.post("/batches/1/retry").location).text
     assert all(value in page for value in ("Again: Berlin returns", NAMES["customer"], NAMES["note"]))
+
+
+def test_a_form_changes_what_it_holds_and_a_blank_name_changes_nothing() -> None:
+    before = BatchNames("Berlin", "Acme", "Box 3\nurgent")
+    assert names_from({}, before) == before
+    assert names_from({"name": " \t", "customer": "", "note": ""}, before) == BatchNames("Berlin")
+    assert names_from({"name": " A\nB\u2028C ", "note": "  "}, before) == BatchNames("A B C", "Acme")
+    longest = names_from({"name": "n" * 101, "customer": "c" * 101, "note": "x" * 600 + "\n" + "y" * 600}, before)
+    assert (len(longest.name), len(longest.customer), len(longest.note)) == (LONGEST_NAME, LONGEST_NAME, LONGEST_NOTE)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a\r\nb", "a b"), ("\x00a\x7f", "a"), ("a\u202eb", "a b"), ("  a   b ", "a b"), ("", ""), ("ü – 漢", "ü – 漢")],
+)
+def test_a_line_holds_no_sign_that_would_break_it(text: str, line: str) -> None:
+    assert one_line(text) == line
+    assert one_line("x" * 9 + " y", 9) == "x" * 9
