@@ -15,7 +15,7 @@ from flask import current_app
 
 from account import AccountBalance, ProviderRequests, ServiceCatalog
 from database import MOVED_AWAY, IMEIDatabase
-from orders import IMEIOrder, ServiceInfo
+from orders import ServiceInfo
 from people import Actor
 from settings import Settings
 from storage import order_queries
@@ -71,14 +71,13 @@ class Backend:
 
     settings: Settings
     database: IMEIDatabase
-    catalog: ServiceCatalog
-    account: AccountBalance
-    recent_orders: Callable[..., list[IMEIOrder]]  #: the list of an account; raises GSMFusionAPIError
-    find_order: Callable[..., list[IMEIOrder]]  #: the order with this id of an account; raises GSMFusionAPIError
+    requests: ProviderRequests  #: how questions to the provider are left for the leader
     stopping: threading.Event  #: set when the process is asked to end; streams watch it
     streams: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STREAMS_PER_PROCESS))
     #: Batch id → what its streams share.
     feeds: WeakValueDictionary[int, Any] = field(default_factory=WeakValueDictionary)
+    catalog: ServiceCatalog = field(init=False)
+    account: AccountBalance = field(init=False)
     changes: BatchChanges = field(init=False)
     order_count: Remembered = field(init=False)  #: int, or None while the database cannot be read
     daily: Remembered = field(init=False)
@@ -87,6 +86,7 @@ class Backend:
 
     def __post_init__(self) -> None:
         database = self.database
+        self.catalog, self.account = ServiceCatalog(self.requests), AccountBalance(self.requests)
         self.changes = BatchChanges(database, self.stopping)
         self.order_count = Remembered(10, lambda: order_queries.checked_count(database))
         self.daily = Remembered(30, lambda: order_queries.daily(database))
@@ -134,21 +134,6 @@ class Backend:
             or older_copy_objection(self.database)
             or account_objection(self.database, self.settings)
         )
-
-
-def make_backend(
-    settings: Settings, database: IMEIDatabase, requests: ProviderRequests, stopping: threading.Event
-) -> Backend:
-    """Return a backend whose questions to the provider are left as these requests."""
-    return Backend(
-        settings=settings,
-        database=database,
-        catalog=ServiceCatalog(requests),
-        account=AccountBalance(requests),
-        recent_orders=requests.recent_orders,
-        find_order=requests.find_order,
-        stopping=stopping,
-    )
 
 
 def backend() -> Backend:

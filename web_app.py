@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from account import ProviderRequests
 from api import answer_to, init_api, problem_answer
-from backend import backend, make_backend
+from backend import Backend, backend
 from commands import init_commands, move_to_postgres, restore, works_on_the_file
 from database import DatabaseReplacedError, DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
 from logs import begin_request, log_command, log_server
@@ -95,7 +95,7 @@ def create_app(
         settings=settings,
         database=database,
         stopping=stopping,
-        backend=make_backend(settings, database, requests, stopping),
+        backend=Backend(settings, database, requests, stopping),
     )
     app.url_map.converters["int"] = RowNumbers
     app.before_request(_name_request)

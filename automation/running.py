@@ -22,7 +22,7 @@ from automation.choosing import MustTurnOffError, MustWaitError, Selected, choos
 from automation.comparing import compare_open_runs
 from automation.deciding import reached
 from automation.schedule import Schedule, is_time_zone
-from backend import Backend, make_backend
+from backend import Backend
 from database import IMEIDatabase, Transaction, utc_now
 from orders import BatchNames, RunKind
 from people import Actor
@@ -153,7 +153,7 @@ def duty(settings: Settings, database: IMEIDatabase) -> Duty:
 
     def turn(stop: threading.Event) -> None:
         requests = ProviderRequests(database, stopping=stop)
-        AutomationTurn(make_backend(settings, database, requests, stop)).take(stop)
+        AutomationTurn(Backend(settings, database, requests, stop)).take(stop)
 
     return Duty("automations", LOOK, turn, "Automations did not run")
 

@@ -175,7 +175,7 @@ def _order_of(progress: Progress, item_id: int, given: str) -> IMEIOrder:
     with database.read() as connection:
         labels = call_queries.service_labels(connection)
         account = account_of_item(connection, item_id)
-    ask = partial(backend().find_order, account=account)
+    ask = partial(backend().requests.find_order, account=account)
     return find_order(ask, order_id, imei, progress.service_id, labels)
 
 
@@ -241,11 +241,11 @@ def _rest() -> float:
 
 def _look(progress: Progress) -> tuple[ListFindings | None, str]:
     """Return what the provider lists now, or None and the reason why its list cannot be read."""
-    database = backend().database
+    database, requests = backend().database, backend().requests
     try:
         with database.read() as connection:
             accounts = accounts_in_doubt(connection, progress.batch_id)
-        listed = [order for account in accounts or [MAIN_ACCOUNT] for order in backend().recent_orders(account)]
+        listed = [order for account in accounts or [MAIN_ACCOUNT] for order in requests.recent_orders(account)]
         return compare_list(database, progress.batch_id, progress.service_id, listed), ""
     except GSMFusionAPIError as error:
         return None, str(error)

@@ -15,7 +15,7 @@ from simulated_provider import SERVICE, Simulator, imeis, judge, system
 from stored_orders import all_orders
 
 from account.requests import ProviderRequests
-from backend import make_backend
+from backend import Backend
 from commands.audit import audit as audit_command
 from commands.audit import figures, rebuild_from_provider, report_lines
 from database import IMEIDatabase
@@ -37,7 +37,7 @@ def app(settings: Settings, database: IMEIDatabase, simulator: Simulator) -> Fla
 def app_on(database: IMEIDatabase, settings: Settings, simulator: Simulator) -> Flask:
     real = replace(settings, api_key="DEMO-KEY", username="demo", base_url=simulator.base_url)
     app = Flask("audit_test")
-    app.extensions["backend"] = make_backend(real, database, ProviderRequests(database), Event())
+    app.extensions["backend"] = Backend(real, database, ProviderRequests(database), Event())
     for command in (audit_command, rebuild_from_provider):
         app.cli.add_command(command)
     return app

@@ -23,7 +23,7 @@ from handmade_calls import read_balance
 from waiting import wait_until
 
 from account.requests import ProviderRequests
-from backend import make_backend
+from backend import Backend
 from commands import submit as commands
 from commands.submit import DISAGREES, exit_code, figures, init_commands
 from database import DatabaseUnavailableError, IMEIDatabase
@@ -62,7 +62,7 @@ def real(settings: Settings, provider: Simulator) -> Settings:
 
 def make_app(settings: Settings, database: IMEIDatabase) -> Flask:
     app = Flask("command_test")
-    app.extensions["backend"] = make_backend(settings, database, ProviderRequests(database), Event())
+    app.extensions["backend"] = Backend(settings, database, ProviderRequests(database), Event())
     init_commands(app)
     return app
 

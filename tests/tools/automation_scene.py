@@ -14,7 +14,7 @@ from web_client import CARRIER, SERVICES, Provider, answer_chunks
 
 from account.answerer import Questions
 from automation import AutomationTurn
-from backend import Backend, make_backend
+from backend import Backend
 from database import IMEIDatabase, utc_now
 from orders import AutomationKind, IMEIOrder, OrderStatus, RunKind
 from people import DEMO_USER, Actor
@@ -132,4 +132,4 @@ def make_scene(settings: Settings, database: IMEIDatabase) -> Scene:
     """Return a scene whose provider answers in this process."""
     provider = Provider(list(SERVICES))
     requests = LocalProvider(database, Questions(services=provider.list_services, account=partial(provider.account)))
-    return Scene(database, make_backend(settings, database, requests, threading.Event()), provider)
+    return Scene(database, Backend(settings, database, requests, threading.Event()), provider)

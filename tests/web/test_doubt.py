@@ -28,7 +28,7 @@ from web_app import create_app
 
 def lists(app: Flask, *listed: IMEIOrder) -> None:
     """Let the provider list these orders from now on."""
-    app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=lambda *_: list(listed))
+    app.extensions["backend"].requests.recent_orders = lambda *_: list(listed)
 
 
 def order(order_id: str, imei: str, service: str = CARRIER.package_id) -> IMEIOrder:
@@ -75,7 +75,7 @@ def test_a_provider_that_lists_nothing_or_does_not_answer_is_told_as_such(app: F
     def fail(*_: object) -> list[IMEIOrder]:
         raise NotSentError("The provider is in maintenance.")
 
-    app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=fail)
+    app.extensions["backend"].requests.recent_orders = fail
     answer = Browser(app).get("/batches/2/doubt?look=1")
     assert answer.status_code == 200
     assert "cannot be read now: The provider is in maintenance." in words(answer)
@@ -436,11 +436,11 @@ def test_a_page_asks_the_provider_one_short_question(settings: Settings, databas
         backend: Backend = create_app(real, database).extensions["backend"]
         with leading(real, database):
             with pytest.raises(RefusedError):
-                backend.find_order("15990001")
+                backend.requests.find_order("15990001")
             assert provider_state(database).ok
             simulator.set(fault="reset", fault_actions=("getimeis",))
             with pytest.raises(OutcomeUnknownError):
-                backend.find_order("15990001")
+                backend.requests.find_order("15990001")
         assert sum(call.action == "getimeis" for call in simulator.calls()) == 2
         state = provider_state(database)
         assert (state.ok, state.call) == (False, "reading orders")
