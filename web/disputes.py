@@ -273,13 +273,11 @@ def _kind(known: tuple[DisputeKind, ...]) -> DisputeKind | None:
 
 
 def _kind_of_form() -> DisputeKind:
-    text = request.form.get("kind", "")
-    return DisputeKind(text) if text in list(DisputeKind) else abort(400, "Choose a kind of dispute.")
+    return request.form.get("kind", type=DisputeKind) or abort(400, "Choose a kind of dispute.")
 
 
 def _state_of_form(name: str) -> DisputeState:
-    text = request.form.get(name, "")
-    return DisputeState(text) if text in list(DisputeState) else abort(400, "Choose a state.")
+    return request.form.get(name, type=DisputeState) or abort(400, "Choose a state.")
 
 
 def _note() -> str:

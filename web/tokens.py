@@ -63,10 +63,9 @@ def revoke(token_id: int) -> ResponseReturnValue:
 def _posted() -> NewToken:
     """Return the token of the form. Raises AccessRefusedError."""
     form = request.form
-    try:
-        role = Role(form.get("role", ""))
-    except ValueError as error:
-        raise AccessRefusedError("Choose a role.") from error
+    role = form.get("role", type=Role)
+    if role is None:
+        raise AccessRefusedError("Choose a role.")
     return NewToken(
         name=form.get("name", "").strip(),
         role=role,

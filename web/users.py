@@ -183,7 +183,7 @@ def _terms(role: str, limit: float | None) -> str:
 
 def _role() -> Role:
     """Return the role of the form. Raises AccessRefusedError for an unknown one."""
-    try:
-        return Role(request.form.get("role", ""))
-    except ValueError as error:
-        raise AccessRefusedError("Choose a role.") from error
+    role = request.form.get("role", type=Role)
+    if role is None:
+        raise AccessRefusedError("Choose a role.")
+    return role
