@@ -164,9 +164,13 @@ def dated(what: str) -> str:
 
 def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) -> Response:
     """Stream rows as CSV; with ?bom=0 without a byte order mark."""
+    return csv_attachment(write_csv(rows, columns, bom=request.args.get("bom") != "0"), name)
+
+
+def csv_attachment(content: Iterable[bytes] | bytes, name: str) -> Response:
+    """Return CSV as a download; the audit log has its name."""
     describe(file=name)
-    lines = write_csv(rows, columns, bom=request.args.get("bom") != "0")
-    response = Response(lines, mimetype="text/csv")
+    response = Response(content, mimetype="text/csv")
     response.headers.set("Content-Disposition", "attachment", filename=name)
     return response
 

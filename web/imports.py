@@ -10,6 +10,7 @@ from results import Fate, import_orders, plan_import, undo_import
 from spreadsheets import UnreadableFileError, read_orders
 from storage.batch_uploads import Upload, find_upload, store_upload
 from web.access import allow, describe
+from web.batch_fields import one_line
 from web.format import plural
 from web.redirects import go_to, refuse
 
@@ -32,7 +33,7 @@ def upload() -> ResponseReturnValue:
         next(read_orders(data), None)
     except UnreadableFileError as error:
         return refuse(f"Not imported: {error}", "overview.database")
-    label = "".join(sign if sign.isprintable() else " " for sign in file.filename)[:100]
+    label = one_line(file.filename)
     database, folder = backend().database, backend().uploads
     token = store_upload(database, folder, data, label=label, kind=KIND, service_id="")
     describe(label, size=len(data))

@@ -26,6 +26,7 @@ from storage.delivery_store import DeliveryState
 from storage.outbox import EventKind
 from storage.webhook_store import MOST_WEBHOOKS, Webhook
 from web.access import allow, describe
+from web.batch_fields import one_line
 from web.context import row_number
 from web.forms import keep_typed, typed_into
 from web.redirects import go_to, refuse
@@ -252,7 +253,7 @@ def _changed(webhook_id: int, write: Callable[[Transaction], bool], words: str) 
 def _entered() -> EnteredWebhook:
     """Return what the form says about a webhook. Raises NotPossibleError with a sentence that names what is wrong."""
     url, events = request.form.get("url", "").strip(), request.form.getlist("events")
-    description = "".join(filter(str.isprintable, request.form.get("description", "").strip()))[:LONGEST_DESCRIPTION]
+    description = one_line(request.form.get("description", ""), LONGEST_DESCRIPTION)
     kinds = tuple(kind for kind in OFFERED if kind in events)
     if not kinds:
         raise NotPossibleError("Choose one event or more.")

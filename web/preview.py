@@ -23,6 +23,7 @@ from submission import Plan, service_objection, unchecked
 from web.access import allow, current_actor, describe, record_nothing
 from web.batch_fields import names_from, one_line
 from web.customers_seen import seen_elsewhere
+from web.downloads import csv_attachment
 from web.lots import BrandPart, asked_again, chosen_imeis, misfit_words, misfits, models_in, parts_of
 from web.ordering import Shown, must_type, price_mark, start_batch, started, typing_objection
 from web.picker import offered, preselected
@@ -124,7 +125,7 @@ def unreadable(error: UnreadableFileError) -> ResponseReturnValue:
 @allow(Role.VIEWER)
 def template() -> Response:
     """Return an empty file with the one column that is needed."""
-    return _download(TEMPLATE, "imei-template.csv")
+    return csv_attachment(TEMPLATE, "imei-template.csv")
 
 
 @blueprint.get("/batch/preview/<token>")
@@ -176,7 +177,7 @@ def rejects(token: str) -> Response:
     found = drafts.upload_or_404(token)
     read = _read_and_plan(found, backend().catalog.current())
     others = [(row or 0, imei, f"A phone of {part.brand}.") for part in read.others for imei, row in part.imeis]
-    return _download(rejects_csv(read.intake, others), f"{found.label.rsplit('.', 1)[0]}_rejects.csv")
+    return csv_attachment(rejects_csv(read.intake, others), f"{found.label.rsplit('.', 1)[0]}_rejects.csv")
 
 
 def chosen_options(form: dict[str, str], before: dict[str, Any]) -> dict[str, Any]:
@@ -341,10 +342,3 @@ def _ask_again(objection: str, service_id: str, text: str) -> ResponseReturnValu
     typed = {name: value for name in ("name", "customer", "note") if (value := request.form.get(name))}
     fields: dict[str, Any] = {"service_id": service_id or None, "draft": draft, **typed}
     return go_to("preview.batch", **fields)
-
-
-def _download(data: bytes, name: str) -> Response:
-    describe(file=name)
-    response = Response(data, mimetype="text/csv")
-    response.headers.set("Content-Disposition", "attachment", filename=name)
-    return response
