@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 
 from werkzeug.datastructures import MultiDict
@@ -68,8 +69,7 @@ def filter_objection(asked: Asked) -> str:
 
 def stored_text(chosen: OrderFilter) -> str:
     """Return a filter as an automation stores it: without its status."""
-    arguments = {name: value for name, value in chosen.arguments().items() if name != "status"}
-    return filter_text(OrderFilter(**{name: getattr(chosen, name) for name in arguments}))
+    return filter_text(replace(chosen, status=""))
 
 
 def read_terms(form: MultiDict[str, str], kind: AutomationKind, filter: str) -> Terms:
@@ -100,8 +100,7 @@ def _with_schedule(terms: Terms, form: Mapping[str, str]) -> Terms:
         first = date.min
     if first.year not in YEARS:
         raise NotPossibleError("Enter the first day as a date such as 2026-12-06.")
-    fixed = (terms.name, terms.filter, terms.service_id, terms.max_price, terms.daily_limit)
-    return Terms(*fixed, every, hour, zone, first.isoformat())
+    return replace(terms, every_days=every, hour=hour, time_zone=zone, first_day=first.isoformat())
 
 
 def _dollars(what: str, text: str) -> float:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from amounts import exceeds
@@ -75,7 +75,7 @@ def matched(lines: Iterable[RefundLine], known: Mapping[str, Dispute], may_excee
     for line in lines:
         dispute = known.get(line.order_id)
         problem = line.problem or _problem(line, dispute, line.order_id in seen, may_exceed)
-        found.append(RefundLine(line.number, line.text, line.order_id, line.amount, dispute, problem))
+        found.append(replace(line, dispute=dispute, problem=problem))
         seen.add(line.order_id)
     return found
 
