@@ -79,13 +79,8 @@ def environment_advice(backend: Backend) -> list[str]:
             advice.append("There is no user, so nobody can log in: set ADMIN_PASSWORD and start again.")
         advice.append("" if settings.demo else backend.database.engines.risk)
         advice.append(older_copy_objection(backend.database))
-        advice.append(_other_account(backend))
+        advice.append(account_objection(backend.database, settings))
     return [sentence for sentence in advice if sentence]
-
-
-def _other_account(backend: Backend) -> str:
-    """Return why the account of the settings may not work with the database, "" if it may or cannot be known."""
-    return "" if backend.order_count() is None else account_objection(backend.database, backend.settings)
 
 
 def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest_backup: float | None) -> list[str]:
@@ -95,7 +90,7 @@ def needed_actions(backend: Backend, report: dict[str, Any], free: float, newest
     """
     checks = report["checks"]
     found = list(checks["environment"].get("advice", ()))
-    if checks["runner"]["status"] == "absent" and not _other_account(backend):
+    if checks["runner"]["status"] == "absent" and not account_objection(backend.database, backend.settings):
         start = "the app with “make run”" if backend.database.is_file else "a worker with “flask worker”"
         found.append(f"No process sends batches or fetches results. Start {start}, or check its log.")
     if checks["api"]["status"] == "failing":

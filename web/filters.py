@@ -120,7 +120,7 @@ def read_filter(database: IMEIDatabase, given: Mapping[str, str]) -> Asked:
         tag=_tag(database, entered["tag"], found),
         since=since,
         until=until,
-        mismatch=_mark("mismatch", entered["mismatch"], "mismatch" in given, found),
+        mismatch=_mismatch(entered["mismatch"], "mismatch" in given, found),
     )
     return Asked(entered, found, chosen)
 
@@ -206,14 +206,11 @@ def _batch(text: str, found: dict[str, str]) -> int | None:
 
 
 def _person(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
-    if text and text not in _people(database):
-        found["person"] = f"Nobody named “{text[:40]}” has ordered. Choose one of the list."
+    if text:
+        with database.read() as connection:
+            if text not in people_who_ordered(connection):
+                found["person"] = f"Nobody named “{text[:40]}” has ordered. Choose one of the list."
     return text
-
-
-def _people(database: IMEIDatabase) -> list[str]:
-    with database.read() as connection:
-        return people_who_ordered(connection)
 
 
 def _tag(database: IMEIDatabase, text: str, found: dict[str, str]) -> str:
@@ -244,7 +241,7 @@ def _relative_day(word: str) -> date | None:
     return {"today": today, "month": today.replace(day=1)}.get(word)
 
 
-def _mark(name: str, text: str, given: bool, found: dict[str, str]) -> bool:
+def _mismatch(text: str, is_given: bool, found: dict[str, str]) -> bool:
     if text not in ("", "0", "1"):
-        found[name] = f"“{name}” must be 0 or 1, not “{text[:40]}”."
-    return given and text != "0"
+        found["mismatch"] = f"“mismatch” must be 0 or 1, not “{text[:40]}”."
+    return is_given and text != "0"

@@ -7,6 +7,7 @@ from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from access import LoginRefusedError, all_users
+from amounts import plural
 from people import Role
 from web.access import allow, allow_everyone, describe, set_actor
 from web.auth import authenticator, is_inside, safe_next, start_session, stop_session
@@ -58,7 +59,7 @@ def _refused(target: str, name: str, error: LoginRefusedError) -> ResponseReturn
     if not error.wait:
         return _login_page(target, name, str(error)), 401
     seconds = ceil(error.wait)
-    words = f"Too many failed logins. Wait {seconds} second{'s' if seconds > 1 else ''}, then try again."
+    words = f"Too many failed logins. Wait {plural(seconds, 'second')}, then try again."
     return _login_page(target, name, words), 429, {"Retry-After": str(seconds)}
 
 

@@ -153,16 +153,14 @@ def cells(orders: Iterable[Order], columns: Sequence[OrderColumn]) -> Iterator[t
 
 
 def _tag(column: OrderColumn, is_card: bool) -> tuple[Markup, bool]:
-    """Return the beginning of the elements of a column, and whether their values are clipped."""
-    classes = _classes(column, is_card)
+    """Return the beginning of the elements of a column, and whether their values are clipped.
+
+    is_card: a row is a card of brief cells on a small screen.
+    """
+    roomy = "roomy" if is_card and not column.is_brief else ""
+    classes = " ".join(filter(None, (column.kind, roomy)))
     name = Markup('<td data-part="{}"').format(column.name)
     return name + Markup(' class="{}"').format(classes) if classes else name, "clip" in classes.split()
-
-
-def _classes(column: OrderColumn, is_card: bool) -> str:
-    """Return the CSS classes of the cells of a column. is_card: a row is a card of brief cells on a small screen."""
-    roomy = ["roomy"] if is_card and not column.is_brief else []
-    return " ".join([*filter(None, [column.kind]), *roomy])
 
 
 def preference_of(which: OrderTable) -> str:

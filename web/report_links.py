@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from access import create_link
@@ -14,6 +14,7 @@ from storage.link_store import NewLink
 from web.access import allow, current_actor, describe
 from web.batch_summary import summary_of
 from web.context import at_one_moment, batch_or_404
+from web.redirects import go_to
 
 blueprint = Blueprint("report_links", __name__)
 
@@ -61,9 +62,9 @@ def revoke(batch_id: int, link_id: int) -> ResponseReturnValue:
         flash(f"Link {link_id} is revoked.", "good")
     else:
         flash(f"There is no link {link_id} that can be revoked.", "error")
-    listing = url_for("report_links.listing")
-    back = url_for("report_links.report", batch_id=batch_id, _anchor="links")
-    return redirect(listing if "listing" in request.form else back, 303)
+    if "listing" in request.form:
+        return go_to("report_links.listing")
+    return go_to("report_links.report", batch_id=batch_id, _anchor="links")
 
 
 @blueprint.get("/settings/links")
