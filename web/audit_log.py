@@ -79,7 +79,7 @@ def show() -> str:
         chosen=chosen,
         arguments=_arguments(chosen),
         count=audit_log.counted(database, chosen),
-        actors=_offered("actor", chosen.actor),
+        actors={name: name for name in _offered("actor", chosen.actor)},
         actions=_actions(chosen.action),
         verified=audit_chain.verified(database),
         newest=audit_chain.newest(database),

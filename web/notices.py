@@ -190,7 +190,7 @@ def deliveries() -> str:
     found = delivery_store.page(backend().database, state, receiver, before, PAGE + 1)
     return render_template(
         "deliveries.html",
-        states=list(DeliveryState),
+        states={state: state.capitalize() for state in DeliveryState},
         state=state or "",
         receiver=receiver,
         webhooks=webhook_store.all_webhooks(backend().database),

@@ -68,7 +68,7 @@ def page() -> ResponseReturnValue:
         period=asked.period,
         months=months,
         neighbours=neighbours(asked.period, months),
-        customers=customer_names(backend().database),
+        customers={name: name for name in customer_names(backend().database)},
     )
 
 
