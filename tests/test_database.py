@@ -1,4 +1,4 @@
-"""The SQLite file: what people inspect by hand, safe settings, migrations with a backup, and guarded methods."""
+"""The database: one snapshot for a page, orders, services, settings, and looks only after a commit."""
 
 import sqlite3
 import threading
@@ -8,22 +8,16 @@ from pathlib import Path
 import pytest
 from order_tables import ORDER
 from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
-from stored_orders import all_orders
 
 from database import (
     Changes,
     DatabaseReplacedError,
-    DatabaseUnavailableError,
     IMEIDatabase,
     Transaction,
-    UnusableDatabaseError,
     once,
     read_setting,
-    why_unusable,
     write_setting,
 )
-from engines import SAFE_WAL_VERSION
 from orders import ServiceInfo
 
 
@@ -117,51 +111,6 @@ def test_a_result_is_written_in_one_update_and_an_unknown_order_is_reported(data
     assert row is not None and (row["status"], row["carrier"], row["fmi"]) == ("Completed", "T-Mobile", "OFF")
 
 
-def test_an_older_orders_table_is_kept_completed_and_backed_up_first(tmp_path: Path) -> None:
-    path = tmp_path / "imei_orders.db"
-    with sqlite3.connect(path) as old:
-        old.execute(
-            "CREATE TABLE orders (id INTEGER PRIMARY KEY AUTOINCREMENT, order_id TEXT UNIQUE, imei TEXT NOT NULL)"
-        )
-        old.execute("INSERT INTO orders (order_id, imei) VALUES ('7', '353000000000003')")
-    old.close()
-    with IMEIDatabase(path) as database:
-        assert [row["imei"] for row in all_orders(database)] == ["353000000000003"]
-        assert database.insert_order(ORDER) is not None
-    (backup,) = (tmp_path / "backups").glob("*.db")
-    with sqlite3.connect(backup) as copy:
-        assert copy.execute("SELECT order_id FROM orders").fetchall() == [("7",)]
-
-
-def test_eight_processes_worth_of_threads_may_open_a_new_file_at_once(tmp_path: Path) -> None:
-    problems: list[Exception] = []
-    barrier = threading.Barrier(8)
-
-    def open_it() -> None:
-        barrier.wait()
-        try:
-            IMEIDatabase(tmp_path / "imei_orders.db").close()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the test shows it
-            problems.append(error)
-
-    threads = [threading.Thread(target=open_it) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert problems == []
-
-
-def test_the_file_is_never_written_in_a_mode_that_this_sqlite_can_corrupt(database: IMEIDatabase) -> None:
-    with database.read() as connection:
-        journal = connection.exec_driver_sql("PRAGMA journal_mode").scalar()
-        synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
-        foreign_keys = connection.exec_driver_sql("PRAGMA foreign_keys").scalar()
-        version = str(connection.exec_driver_sql("SELECT sqlite_version()").scalar())
-    safe = tuple(map(int, version.split("."))) >= SAFE_WAL_VERSION
-    assert (journal, synchronous, foreign_keys) == (("wal", 2, 1) if safe else ("delete", 3, 1))
-
-
 def test_an_exception_inside_a_write_leaves_nothing_behind(database: IMEIDatabase) -> None:
     with pytest.raises(RuntimeError), database.write() as connection:
         connection.exec_driver_sql("INSERT INTO settings VALUES ('a', 'b')")
@@ -183,72 +132,6 @@ def test_a_backup_is_a_whole_database(database: IMEIDatabase, tmp_path: Path) ->
     with sqlite3.connect(database.backup(tmp_path / "copies")) as copy:
         assert copy.execute("SELECT count(*) FROM orders").fetchone() == (1,)
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-
-
-class DriverError(Exception):
-    """What the driver raises, with SQLite's code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__("said otherwise")
-        self.sqlite_errorcode = code
-
-
-@pytest.mark.parametrize(
-    ("code", "word"),
-    [
-        (sqlite3.SQLITE_BUSY, "Another program"),
-        (sqlite3.SQLITE_BUSY_SNAPSHOT, "Another program"),
-        (sqlite3.SQLITE_LOCKED_SHAREDCACHE, "Another program"),
-        (sqlite3.SQLITE_FULL, "full"),
-        (sqlite3.SQLITE_IOERR_WRITE, "fails"),
-        (sqlite3.SQLITE_READONLY_DBMOVED, "written"),
-        (sqlite3.SQLITE_CANTOPEN, "opened"),
-    ],
-)
-def test_sqlites_code_says_that_the_file_cannot_be_used_now(code: int, word: str) -> None:
-    assert word in why_unusable(DriverError(code))
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        DriverError(sqlite3.SQLITE_ERROR),
-        DriverError(sqlite3.SQLITE_CORRUPT),
-        DriverError(sqlite3.SQLITE_SCHEMA),
-        DriverError(sqlite3.SQLITE_CONSTRAINT_UNIQUE),
-        Exception("database is locked"),
-        None,
-    ],
-)
-def test_every_other_error_is_a_bug_or_damage(error: Exception | None) -> None:
-    assert why_unusable(error) == ""
-
-
-def test_a_wrong_query_is_no_unusable_file(database: IMEIDatabase) -> None:
-    with pytest.raises(OperationalError, match="no such column") as caught, database.read() as connection:
-        connection.exec_driver_sql("SELECT missing FROM orders")
-    assert not isinstance(caught.value, DatabaseUnavailableError)
-
-
-def test_a_locked_file_is_unusable_when_a_write_begins_and_when_it_ends(
-    database: IMEIDatabase, rival: IMEIDatabase
-) -> None:
-    for each in (database, rival):
-        event.listen(each.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 10"))
-        each.engine.dispose()
-    with rival.write(), pytest.raises(DatabaseUnavailableError) as caught, database.write():
-        pass
-    assert caught.value.sentence == "Another program has held the database for half a minute."
-
-
-def test_a_file_that_may_not_be_written_and_one_that_cannot_be_opened_are_unusable(
-    database: IMEIDatabase, tmp_path: Path
-) -> None:
-    with pytest.raises(DatabaseUnavailableError, match="readonly"), database.write() as connection:
-        connection.exec_driver_sql("PRAGMA query_only = 1")
-        connection.exec_driver_sql("DELETE FROM orders")
-    with pytest.raises(DatabaseUnavailableError, match="unable to open"):
-        IMEIDatabase(tmp_path)
 
 
 def test_nobody_looks_again_before_something_is_committed(file_database: IMEIDatabase) -> None:
@@ -299,17 +182,3 @@ def test_on_a_server_each_look_is_one(server_database: IMEIDatabase) -> None:
     for number in range(3):
         changes.look(partial(looks.append, number))
     assert looks == [0, 1, 2]
-
-
-def test_a_damaged_file_and_one_of_a_newer_version_are_refused_with_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "imei_orders.db"
-    path.write_bytes(b"no database" * 1000)
-    with pytest.raises(UnusableDatabaseError, match="flask restore"):
-        IMEIDatabase(path)
-    path.unlink()
-    IMEIDatabase(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
-    with pytest.raises(UnusableDatabaseError, match="newer version"):
-        IMEIDatabase(path)
