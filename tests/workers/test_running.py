@@ -1,14 +1,12 @@
 """Jobs of Procrastinate: calls and duties, as many at once as there are threads, until the program ends."""
 
-import asyncio
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-from handed_over import ACCOUNT, Provider, call_jobs, handed_over, kept, let_calls_start
+from handed_over import ACCOUNT, Provider, call_jobs, handed_over, kept
 from procrastinate import App
 from waiting import wait_until
 
@@ -18,14 +16,8 @@ from storage.background import Duty
 from storage.handed_calls import at_once
 from storage.job_queue import DUTY_QUEUE, JobQueue, calls_of, drop_duties
 from storage.listening import server_address
-from workers.jobs import calls_app, duties_app, schedule
+from workers.jobs import calls_app, duties_app
 from workers.running import run_jobs
-
-
-@pytest.fixture
-def database(server_database: IMEIDatabase) -> IMEIDatabase:
-    let_calls_start(server_database)
-    return server_database
 
 
 @contextmanager
@@ -58,20 +50,6 @@ def test_calls_are_made_side_by_side_and_their_jobs_deleted(database: IMEIDataba
         wait_until(lambda: len(kept(database)) == 20, "all answers are stored")
         wait_until(lambda: not jobs(database), "no job is left")
     assert len(provider.calls) == 20
-
-
-def test_the_queue_keeps_the_options_of_the_address(database: IMEIDatabase, server_url: str) -> None:
-    stricter = "-c%20default_transaction_isolation%3Dserializable"
-    with IMEIDatabase(f"{server_url}?options=-c%20search_path%3Dtables%2Cpublic%20{stricter}") as found:
-        app = calls_app(server_address(found), call_jobs(database, Provider()))
-
-    async def shown() -> list[object]:
-        async with app.open_async():
-            names = "search_path", "synchronous_commit", "transaction_isolation"
-            rows = [await app.connector.execute_query_one_async(f"SHOW {name}") for name in names]
-        return [value for row in rows for value in row.values()]
-
-    assert asyncio.run(shown()) == ["tables,public", "off", "read committed"]
 
 
 def test_a_program_that_ends_waits_for_its_calls_and_leaves_the_others(database: IMEIDatabase) -> None:
@@ -118,11 +96,3 @@ def test_a_duty_has_one_turn_at_a_time_after_another_leader_died_in_it(database:
     with at_work(duties_app(server_address(database), [duty], stop), DUTY_QUEUE, 3, stop):
         assert stop.wait(20)
     assert turns[1] - turns[0] > 2.4
-
-
-@pytest.mark.parametrize(
-    ("seconds", "times"),
-    [(1.0, "* * * * * */1"), (20.0, "* * * * * */20"), (60.0, "*/1 * * * *"), (3600.0, "0 * * * *")],
-)
-def test_a_duty_is_due_about_as_often_as_it_wants(seconds: float, times: str) -> None:
-    assert schedule(seconds) == times
