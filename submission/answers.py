@@ -67,7 +67,9 @@ def answer_to(chunk: Chunk, judgement: Judgement, seconds: float = QUICK_CALL, b
     return Answer(chunk, judgement, record, seconds, began)
 
 
-def judged(chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError, seconds: float, began: float) -> Answer:
+def judged(
+    chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError, seconds: float = QUICK_CALL, began: float = 0.0
+) -> Answer:
     """Return what an answer, or a failure, means. One that cannot be judged may have placed everything."""
     try:
         return answer_to(chunk, judge(chunk, content), seconds, began)
@@ -76,7 +78,7 @@ def judged(chunk: Chunk, content: PlacementAnswer | GSMFusionAPIError, seconds: 
         return answer_to(chunk, judge(chunk, OutcomeUnknownError(FAILED_INSIDE)), seconds, began)
 
 
-def answer_from(chunk: Chunk, raw: bytes, seconds: float, began: float) -> Answer:
+def answer_from(chunk: Chunk, raw: bytes, seconds: float = QUICK_CALL, began: float = 0.0) -> Answer:
     """Return what the raw answer to a call means."""
     content: PlacementAnswer | GSMFusionAPIError
     try:
@@ -96,9 +98,4 @@ def held_back(chunk: Chunk) -> Answer:
 
 def kept_answer(chunk: Chunk, raw: bytes | None) -> Answer:
     """Return the answer to a call whose process has ended: the one that was kept, or none, which means doubt."""
-    content: PlacementAnswer | GSMFusionAPIError = OutcomeUnknownError(STOPPED)
-    try:
-        content = content if raw is None else parse_placement(raw)
-    except GSMFusionAPIError as error:
-        content = error
-    return answer_to(chunk, judge(chunk, content))
+    return judged(chunk, OutcomeUnknownError(STOPPED)) if raw is None else answer_from(chunk, raw)
