@@ -1,7 +1,6 @@
 """A job makes its call once, in its turn, and gives it back where it was stopped; the answer is stored first."""
 
 import itertools
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -94,11 +93,6 @@ def test_a_failure_is_stored_with_its_words(database: IMEIDatabase, failure: Out
     ((_, content, words),) = kept(database)
     found = read_failure(words)
     assert (content, type(found), str(found), found.status) == (None, type(failure), str(failure), failure.status)
-
-
-def test_a_failure_of_the_program_may_have_placed_orders() -> None:
-    words = {"kind": "ZeroDivisionError", "words": "x", "raw": "", "retry_after": None, "status": None}
-    assert isinstance(read_failure(json.dumps(words)), OutcomeUnknownError)
 
 
 def test_a_429_holds_the_calls_of_all_machines(database: IMEIDatabase) -> None:
