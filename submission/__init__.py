@@ -41,7 +41,7 @@ from submission.older_copy import (
     stop_restored,
     stop_where_answered,
 )
-from submission.options import Options, options_of, patience_of
+from submission.options import Options, options_of, parts_from_environment, patience_of
 from submission.ownership import Ownership
 from submission.placing import PlacingProvider
 from submission.plan import (
@@ -63,4 +63,3 @@ from submission.settlement import Settler
 from submission.story import Story
 from submission.thread_carrier import ThreadCarrier
 from submission.throttle import MINUTE, SLACK, RequestLimitError, RequestTurns, Throttle
-from submission.wiring import parts_from_environment

@@ -1,4 +1,4 @@
-"""How the loop works: its options, with their units, and those that the settings ask for."""
+"""How the loop works: its options, with their units, those that the settings ask for, and its parts."""
 
 import threading
 from collections.abc import Callable
@@ -6,9 +6,12 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from database import IMEIDatabase
-from settings import MAIN_ACCOUNT, ProviderAccount, Settings
+from gsm_fusion_client import ClientOptions, GSMFusionClient
+from settings import MAIN_ACCOUNT, ProviderAccount, Settings, load_settings
 from storage.account_mark import AccountMark
-from submission.account_guard import mark_of
+from submission.account_guard import mark_of, require_account
+from submission.checkpoints import Checkpoints
+from submission.throttle import Throttle
 
 
 def call_threads(count: int) -> Executor:
@@ -62,3 +65,17 @@ def options_of(settings: Settings, database: IMEIDatabase, account: ProviderAcco
 def patience_of(settings: Settings) -> float:
     """Return the seconds that doubt may take to settle after the last answer: timeout, quiet time and proof."""
     return settings.call_timeout + 1.5 * settings.settle_quiet + 10
+
+
+def parts_from_environment() -> tuple[IMEIDatabase, GSMFusionClient, Checkpoints, Options, Throttle, Settings]:
+    """Open the database, make the client of the account in the environment, and the other parts of a system.
+
+    Raises SettingsError without credentials, and OtherAccountError where the database belongs to another account.
+    """
+    settings = load_settings()
+    throttle = Throttle(settings.workers, settings.rate_limit)
+    client = GSMFusionClient(options=ClientOptions(settings.base_url, settings.workers + 2, turns=throttle))
+    database = IMEIDatabase(settings.database_place, settings.data_dir)
+    require_account(database, settings)
+    checkpoints = Checkpoints(settings.data_dir / "checkpoints")
+    return database, client, checkpoints, options_of(settings, database), throttle, settings
