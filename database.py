@@ -326,7 +326,7 @@ class IMEIDatabase:
 
     @property
     def backup_folder(self) -> Path:
-        """The folder of backups without a folder of their own; sqlite_file/rotation.py decides which are kept."""
+        """The folder of backups without a folder of their own; sqlite_file/copying.py decides which are kept."""
         return self.folder / "backups"
 
     def backup(self, folder: Path | None = None) -> Path:

@@ -9,15 +9,15 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlite_file.library import dbapi
-from sqlite_file.rotation import kept
 
 #: Bytes that a copy leaves free for answers and orders.
 SPARE = 64 * 1024 * 1024
@@ -44,6 +44,8 @@ SECRETS: tuple[tuple[str, str], ...] = (
     ),
     ("settings", "DELETE FROM settings WHERE key = 'secret_key'"),
 )
+#: Days, weeks and months of which the newest copy is kept, and copies that are kept whatever their day.
+DAILY, WEEKLY, MONTHLY, NEWEST = 7, 4, 6, 3
 #: Tables whose rows are counted, in the copy and in the database.
 COUNTED = ("orders", "batches")
 
@@ -152,10 +154,29 @@ def sync(path: Path) -> None:
 
 
 def rotate(folder: Path, stem: str) -> None:
-    """Delete the copies of a database that the rotation does not keep; other files stay."""
+    """Delete the copies of a database but those that kept() names; other files stay."""
     copies = {moment: path for path in folder.glob(f"{stem}-*") if (moment := moment_of(path))}
     for moment in copies.keys() - kept(copies):
         copies[moment].unlink(missing_ok=True)
+
+
+def kept(moments: Iterable[datetime]) -> set[datetime]:
+    """Return the moments (UTC) of the copies to keep: the newest ones, and the newest of each day, week and month."""
+    newest_first = sorted(set(moments), reverse=True)
+    return {
+        *newest_first[:NEWEST],
+        *_newest_of(newest_first, DAILY, lambda moment: moment.date()),
+        *_newest_of(newest_first, WEEKLY, lambda moment: moment.isocalendar()[:2]),
+        *_newest_of(newest_first, MONTHLY, lambda moment: (moment.year, moment.month)),
+    }
+
+
+def _newest_of(newest_first: Sequence[datetime], most: int, period: Callable[[datetime], object]) -> list[datetime]:
+    """Return the newest moment of each of the newest `most` periods."""
+    found: dict[object, datetime] = {}
+    for moment in newest_first:
+        found.setdefault(period(moment), moment)
+    return list(islice(found.values(), most))
 
 
 def moment_of(path: Path) -> datetime | None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sqlite_file.rotation import DAILY, MONTHLY, NEWEST, WEEKLY, kept
+from sqlite_file.copying import DAILY, MONTHLY, NEWEST, WEEKLY, kept
 
 TODAY = datetime(2026, 3, 12, 3)  # a Thursday
 MOMENTS = st.lists(st.datetimes(datetime(2019, 1, 1), datetime(2031, 1, 1)), max_size=60)
