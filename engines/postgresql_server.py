@@ -6,6 +6,7 @@ after IDLE seconds, so that nobody waits for it for long.
 """
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from psycopg.adapt import Buffer
 from psycopg.errors import InsufficientPrivilege
+from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects.postgresql.base import PGReadOnlyConnectionCharacteristic
 from sqlalchemy.exc import ArgumentError, ProgrammingError
 
-from engines.clean_text import CleanTextDumper
 from engines.direct import Direct, direct
 from engines.errors import POOLED, UnusableDatabaseError, unavailable_error
 from engines.postgresql_copies import write_dump
@@ -101,6 +103,13 @@ NETWORK = {
     "keepalives_count": "3",
     "tcp_user_timeout": "20000",
 }
+#: PostgreSQL refuses the character NUL in a text, also as an escape in JSON. It becomes the character that Unicode has
+#: for what cannot be shown.
+NUL, ESCAPED_NUL, REPLACEMENT = "\x00", "\\u0000", "\ufffd"
+#: How lists begin, the only JSON that the server reads. In any other text the six signs are what somebody typed.
+LIST = "["
+#: The escape, but not its last five signs behind an escaped backslash.
+ESCAPE, ESCAPED_REPLACEMENT = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000"), r"\1\\ufffd"
 
 
 class PostgreSQLServer:
@@ -203,6 +212,18 @@ class _ReadOnly(PGReadOnlyConnectionCharacteristic):
 
     def reset_characteristic(self, dialect: Any, dbapi_connection: Any) -> None:
         dialect.set_readonly(dbapi_connection, None)
+
+
+class CleanTextDumper(StrDumperUnknown):
+    """Sends texts with another character in the place of each NUL."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        """Return a text in the encoding of the connection."""
+        if NUL in obj:
+            obj = obj.replace(NUL, REPLACEMENT)
+        if ESCAPED_NUL in obj and obj.startswith(LIST):
+            obj = ESCAPE.sub(ESCAPED_REPLACEMENT, obj)
+        return super().dump(obj)
 
 
 def _engine(address: str, size: int = CONNECTIONS, connecting: Mapping[str, Any] = CONNECTION, **given: Any) -> Engine:
