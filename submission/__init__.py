@@ -29,7 +29,16 @@ from submission.decisions import (
 from submission.doubt_lookup import ListFindings, compare_list, find_order
 from submission.job_calls import CallJobs, JobCalls, PaceTurns
 from submission.judging import Judged
-from submission.leader_locks import LeaderLock, RowLock, is_led, leader_alive, leader_lock
+from submission.leader_locks import (
+    FOLLOW_INTERVAL,
+    LeaderLock,
+    RowLock,
+    RunnerLock,
+    is_led,
+    leader_alive,
+    leader_lock,
+    runner_alive,
+)
 from submission.listing import Look
 from submission.looks import ListProvider, ListReader, Lookout
 from submission.lost_commits import LOST, seconds_to_wait, stop_where_commits_are_lost
@@ -58,7 +67,6 @@ from submission.plan import (
 )
 from submission.recording import ListLimits, Recorder
 from submission.report import Metrics, Watcher, balance_warning, balance_words, metrics, submission_result
-from submission.runner_lock import FOLLOW_INTERVAL, RunnerLock, runner_alive
 from submission.settlement import Settler
 from submission.story import Story
 from submission.thread_carrier import ThreadCarrier

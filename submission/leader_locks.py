@@ -1,45 +1,84 @@
 """The lock that elects the leader: a file beside a database file, or a row of a database on a server."""
 
+import fcntl
 import logging
 import os
 import secrets
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import IO
 
 from database import DatabaseUnavailableError, IMEIDatabase, Transaction
 from storage import election_store
 from storage.handed_calls import without_begin
-from submission.runner_lock import RunnerLock, runner_alive
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between two looks at what another process does that leads.
+FOLLOW_INTERVAL = 0.3
 #: Seconds after which another process may take a lock that is not renewed, and between two renewals.
 LASTS, RENEWED = 10.0, 2.0
 MAIN = "main"
 
 
-class LeaderLock(Protocol):
+class LeaderLock(ABC):
     """What elects the leader. At most one process holds it."""
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether another process may hold it by now."""
+    is_lost = False  #: another process may hold it by now
+
+    @abstractmethod
+    def acquire(self) -> bool:
+        """Take the lock if it is free. Return whether this process holds it now."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Free the lock for other processes, at once."""
+
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Take the lock if it is free, and free it at the end. Yields whether this process holds it."""
+        try:
+            yield self.acquire()
+        finally:
+            self.release()
+
+
+class RunnerLock(LeaderLock):
+    """The lock file of one data directory: the kernel frees it however its holder dies. It reaches no other machine."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / "runner.lock"
+        self._file: IO[str] | None = None
 
     def acquire(self) -> bool:
-        """Take the lock if it is free. Returns whether this process holds it now."""
+        """Take the lock if it is free. Raises OSError where its file cannot be opened."""
+        file = self._path.open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return False
+        self._file = file
+        return True
 
     def release(self) -> None:
-        """Free the lock for other processes."""
+        """Free the lock."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
-    def held(self) -> AbstractContextManager[bool]:
-        """Take the lock if it is free, and free it at the end. Yields whether this process holds it."""
+
+def runner_alive(data_dir: Path) -> bool:
+    """Return whether a process is the leader of this data directory."""
+    with RunnerLock(data_dir).held() as is_free:
+        return not is_free
 
 
-class RowLock:
+class RowLock(LeaderLock):
     """The row of one name, such as that of an account. A thread renews it, so that it ends soon after its process does.
 
     A process that was stopped for longer finds it lost. What it had planned is stopped by the lease, whose number is
@@ -47,7 +86,6 @@ class RowLock:
     """
 
     def __init__(self, database: IMEIDatabase, name: str = MAIN) -> None:
-        self.is_lost = False
         self._database = database
         self._name = name
         self._holder = f"process {os.getpid()} on {socket.gethostname()} {secrets.token_hex(4)}"
@@ -66,7 +104,7 @@ class RowLock:
         return True
 
     def release(self) -> None:
-        """Free the lock at once."""
+        """Free the lock."""
         if self._thread is None:
             return
         self._ending.set()
@@ -77,14 +115,6 @@ class RowLock:
                 election_store.renew(connection, self._name, self._holder, 0.0)
         except DatabaseUnavailableError as error:
             logger.warning("The lock of the leader ends in a moment: %s", error.orig)
-
-    @contextmanager
-    def held(self) -> Iterator[bool]:
-        """Take the lock if it is free, and free it at the end."""
-        try:
-            yield self.acquire()
-        finally:
-            self.release()
 
     def _renew(self) -> None:
         while not self._ending.wait(RENEWED):

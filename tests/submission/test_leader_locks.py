@@ -1,16 +1,47 @@
-"""The row that elects the leader of several machines ends by the clock of the database, and with its process."""
+"""The lock that elects the leader: a file that the kernel frees, or a row that ends by the clock of the database."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
+from planted_kills import context, start_fork_server
 from waiting import wait_until
 
 from database import IMEIDatabase
 from storage import election_store
 from storage.handed_calls import at_once
 from submission import leader_locks as locks
-from submission.leader_locks import RowLock, leader_alive, leader_lock
-from submission.runner_lock import RunnerLock
+from submission.leader_locks import RowLock, RunnerLock, leader_alive, leader_lock, runner_alive
+
+
+def test_one_holder_at_a_time_and_asking_does_not_take_the_lock(tmp_path: Path) -> None:
+    first, second = RunnerLock(tmp_path), RunnerLock(tmp_path)
+    assert not runner_alive(tmp_path)
+    assert first.acquire()
+    assert runner_alive(tmp_path)
+    assert not second.acquire()
+    first.release()
+    first.release()
+    assert not runner_alive(tmp_path)
+    assert second.acquire()
+    second.release()
+
+
+def test_the_lock_is_free_after_its_holder_has_died(tmp_path: Path) -> None:
+    start_fork_server()
+    holder = context.Process(target=hold_and_die, args=(tmp_path,), daemon=True)
+    holder.start()
+    holder.join(60)
+    assert ((tmp_path / "acquired").read_text(), holder.exitcode) == ("True", -signal.SIGKILL)
+    assert not runner_alive(tmp_path)
+
+
+def hold_and_die(folder: Path) -> None:
+    """Take the lock of a folder, write whether it was taken, and die with it."""
+    lock = RunnerLock(folder)
+    (folder / "acquired").write_text(str(lock.acquire()))
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_one_of_two_leads_and_the_other_follows_at_once_when_it_is_released(
