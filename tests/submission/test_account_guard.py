@@ -17,7 +17,7 @@ from database import IMEIDatabase, utc_now
 from orders import Outcome
 from runner import Background, run_or_follow, sync_or_follow
 from settings import ProviderAccount, Settings, load_settings
-from storage import account_mark, account_store, batch_states
+from storage import account_mark, batch_states
 from submission import account_guard
 from submission.account_guard import (
     OtherAccountError,
@@ -237,16 +237,3 @@ def test_the_name_of_an_account_belongs_to_its_user_and_a_user_has_one_name(
     assert "recorded under the name 'b'" in absence_of(database, replace(SECOND, name="c"))
     assert "recorded under the name 'main'" in absence_of(database, replace(SECOND, username=live.username))
     assert absence_of(database, SECOND) == ""
-
-
-def test_an_account_that_may_not_work_with_the_database_is_left_out_and_named(
-    database: IMEIDatabase, live: Settings, simulator: Simulator
-) -> None:
-    assert absence_of(database, SECOND) == ""
-    third = replace(SECOND, username="third", name="c", base_url=simulator.base_url)
-    both = settings_at(simulator, live, more_accounts=(replace(SECOND, username="taken"), third))
-    with leading(both, database) as leader:
-        assert [caller.account.name for caller in leader.callers] == ["main", "c"]
-    with database.read() as connection:
-        found = {state.name: state.absence for state in account_store.accounts(connection)}
-    assert {name: bool(words) for name, words in found.items()} == {"main": False, "b": True, "c": False}
