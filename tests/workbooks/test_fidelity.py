@@ -1,18 +1,25 @@
 """Cells come back as they came, and the parts of a sheet are where Excel looks for them."""
 
 import io
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import fromstring
 
+import openpyxl
 import pytest
 from added_columns import MOMENT, add, opened
-from golden_sheets import differences, invoice, stock_list, two_imei_columns
+from golden_sheets import differences, invoice, saved, stock_list, two_imei_columns
 from openpyxl.utils import column_index_from_string
 from sample_files import repacked
 
+from workbooks.fidelity import REPORTED, Formula, cell_xml, plain_text
+
+ROOT = Path(__file__).parents[2]
 #: Reading what openpyxl does not know is not what is tested.
 pytestmark = pytest.mark.filterwarnings("ignore:.*extension is not supported")
 
@@ -38,6 +45,13 @@ def test_a_workbook_comes_back_cell_for_cell_with_columns_behind_its_last(
     assert [cell.value for cell in blank] == [None] * 4
     neighbour = next(cell for cell in reversed(found[header_row][:width]) if cell.value is not None)
     assert titles[0].style_id == neighbour.style_id
+
+
+def formula(text: str, kind: str, result: str) -> Formula:
+    """A formula with its stored result."""
+    found = Formula(text)
+    found.stored = (kind, result)
+    return found
 
 
 #: The order in which Excel takes the elements of a sheet (ECMA-376, part 1, 18.3.1.99); in another it is damaged.
@@ -89,3 +103,78 @@ def test_lists_on_other_sheets_and_sparklines_stay_and_what_is_newer_is_named() 
     assert sentences == ("Newer features of Excel are left out: unknown ones.",)
     cover = zipfile.ZipFile(io.BytesIO(add(invoice(), "Lines", 5, 6)[0])).read("xl/worksheets/sheet1.xml")
     assert b"Cover!A5:C5" in cover
+
+
+#: Adds a text to rows 2 and 4 of column B, where rows to the fifth lose what they hold; stderr gets the progress.
+PROGRAM = """
+import io, sys
+from workbooks.fidelity import AddedCells, cell_xml, load, save
+
+class Column(AddedCells):
+    first = last = 2
+
+    def rows(self):
+        return [2, 4]
+
+    def replaces(self, row):
+        return row <= 5
+
+    def xml(self, row):
+        return cell_xml(f"B{row}", 0, "s", f"row {row}") if row in self.rows() else ""
+
+def report(rows):
+    print(rows, file=sys.stderr)
+
+book = load(io.BytesIO(sys.stdin.buffer.read()), False, report)
+save(book, sys.stdout.buffer, "Sheet", Column(), report)
+"""
+
+
+def test_added_cells_take_the_place_of_what_their_columns_hold_where_they_replace_it() -> None:
+    """In a child process, because openpyxl has another serialiser in this one; each row is read and written once."""
+    book = openpyxl.Workbook()
+    for number in range(1, 2 * REPORTED + 2):
+        book.worksheets[0].append([number, f"old {number}", "kept"])
+    command, env = [sys.executable, "-c", PROGRAM], {"OPENPYXL_LXML": "False"}
+    done = subprocess.run(command, cwd=ROOT, env=env, input=saved(book), capture_output=True, check=True)
+    sheet: Any = opened(done.stdout).worksheets[0]
+    cells = list(sheet.iter_rows(max_row=7, values_only=True))
+    assert [row[1] for row in cells] == [None, "row 2", None, "row 4", None, "old 6", "old 7"]
+    assert [(row[0], row[2]) for row in cells] == [(number, "kept") for number in range(1, 8)]
+    assert done.stderr.split() == [str(REPORTED).encode()] * 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "xml"),
+    [
+        ("n", None, '<c r="A1" s="3"/>'),
+        ("s", "", '<c r="A1" s="3"/>'),
+        ("n", "0.10", '<c r="A1" s="3"><v>0.10</v></c>'),
+        ("b", "1", '<c r="A1" s="3" t="b"><v>1</v></c>'),
+        ("s", "=1+1", '<c r="A1" s="3" t="inlineStr"><is><t>=1+1</t></is></c>'),
+        ("s", '<a> & "b"', '<c r="A1" s="3" t="inlineStr"><is><t>&lt;a&gt; &amp; "b"</t></is></c>'),
+        ("s", " x", '<c r="A1" s="3" t="inlineStr"><is><t xml:space="preserve"> x</t></is></c>'),
+        ("s", "x\ny", '<c r="A1" s="3" t="inlineStr"><is><t xml:space="preserve">x\ny</t></is></c>'),
+        ("f", "=A1<B1", '<c r="A1" s="3"><f>A1&lt;B1</f></c>'),
+        ("f", formula("=A1", "n", "2.50"), '<c r="A1" s="3"><f>A1</f><v>2.50</v></c>'),
+        ("f", formula("=A1", "str", "<x>"), '<c r="A1" s="3" t="str"><f>A1</f><v>&lt;x&gt;</v></c>'),
+    ],
+)
+def test_a_cell_is_written_by_its_kind_and_never_by_its_looks(kind: str, value: object, xml: str) -> None:
+    assert cell_xml("A1", 3, kind, value) == xml
+    assert cell_xml("A1", 0, kind, value) == xml.replace(' s="3"', "")
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("a\r\nb\rc\td", "a\nb\nc\td"),
+        ("a\0\x1b\ufffeb", "ab"),
+        ("_x000D_ _X000D_ _x12_", "_x005F_x000D_ _X000D_ _x12_"),
+        ("x" * 40_000, "x" * 32_767),
+        ("😀" * 20_000, "😀" * 16_383),
+        ("x" * 32_767, "x" * 32_767),
+    ],
+)
+def test_a_text_is_made_so_that_excel_takes_it_and_shows_its_signs(text: str, plain: str) -> None:
+    assert plain_text(text) == plain
