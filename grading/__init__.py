@@ -1,6 +1,5 @@
 """Grade a device: its findings and the user's rules in, a verdict out. Pure."""
 
-from grading.deciding import grade, line_words
 from grading.findings import Findings
 from grading.rules import (
     DEFAULT_RULES,
@@ -10,6 +9,8 @@ from grading.rules import (
     RuleError,
     Rules,
     checked_rule,
+    grade,
+    line_words,
     rules_from_json,
     rules_to_json,
 )

@@ -1,4 +1,7 @@
-"""The user's rules: "fail if Find My iPhone is ON", in the order in which they are tried, as types and as JSON."""
+"""The user's rules, such as "fail if Find My iPhone is ON", and their verdict about a result.
+
+They are tried in their order, and the first that fits decides; what no rule fits passes where its result is usable.
+"""
 
 import json
 import re
@@ -6,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from devices import blacklist_state, fmi_state, sim_state
 from grading.findings import Findings
@@ -164,6 +167,32 @@ def _holds(condition: Condition, value: str, findings: Findings) -> bool:
 def folded(text: str) -> str:
     """Return a text without regard to case and to extra blanks."""
     return " ".join(text.casefold().split())
+
+
+class Grade(NamedTuple):
+    """A verdict, and the line of the list that gave it."""
+
+    verdict: Verdict
+    rule: int  #: from 1; one more than there are rules: everything else; two more: nothing usable
+
+
+def grade(findings: Findings, rules: Sequence[Rule]) -> Grade:
+    """Return what the rules say about a result. What is not usable never passes."""
+    for number, rule in enumerate(rules, 1):
+        if rule.fits(findings):
+            return Grade(rule.verdict, number)
+    if findings.is_usable:
+        return Grade(Verdict.PASS, len(rules) + 1)
+    return Grade(Verdict.REVIEW, len(rules) + 2)
+
+
+def line_words(rules: Sequence[Rule], number: int) -> str:
+    """Return the words of the line that a grade names."""
+    if 1 <= number <= len(rules):
+        return rules[number - 1].words
+    if number == len(rules) + 1:
+        return "Pass: no other rule fits"
+    return "Review: nothing in the result is understood as being about this phone"
 
 
 def checked_rule(verdict: str, condition: str, value: str = "", service_id: str = "") -> Rule:
