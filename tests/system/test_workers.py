@@ -17,7 +17,7 @@ from worker_processes import CHUNK, WorkerJob, workers
 
 from database import IMEIDatabase
 from orders import BatchState, Outcome
-from settings import ProviderAccount, Settings
+from settings import ProviderAccount
 from simulator.knobs import Knobs
 from simulator.server import Simulator
 from submission import adopt_database
@@ -116,9 +116,3 @@ def test_a_worker_ends_when_another_account_adopts_the_database(
     app = make_app(job.settings, database, Provider(SERVICES))
     result = app.test_cli_runner().invoke(args=["worker"])
     assert (result.exit_code, "another user name" in result.output) == (1, True)
-
-
-def test_a_worker_needs_a_server(settings: Settings, file_database: IMEIDatabase) -> None:
-    app = make_app(settings, file_database, Provider(SERVICES))
-    result = app.test_cli_runner().invoke(args=["worker"])
-    assert (result.exit_code, "set DATABASE_URL" in result.output) == (1, True)
