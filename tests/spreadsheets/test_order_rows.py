@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from import_rows import FIRST
 from imported_rows import TITLES, line, rows_of
+from old_workbooks import ods
+from read_tables import FIVE
 
 from database import IMEIDatabase
 from devices import MAX_VALUE
@@ -125,3 +127,9 @@ def test_a_row_of_another_age_is_not_understood(day: str) -> None:
     assert plain_row.failure == ""
     with pytest.raises(NotUnderstoodError, match="is not a date"):
         READERS["order_date"](datetime(9999, 12, 31, 23, 59, 59, 900_000))
+
+
+def test_orders_are_imported_from_an_old_workbook() -> None:
+    titles = ["SERVICE", "IMEI NO.", "STATUS", "ORDER DATE"]
+    rows = list(read_orders(ods([titles, ["A", FIVE[0], "Completed", "2025-11-14 3:33:00"]])))
+    assert [row.values["imei"] for row in rows] == FIVE[:1]

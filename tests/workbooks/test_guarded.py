@@ -9,21 +9,14 @@ from pathlib import Path
 
 import pytest
 from old_workbooks import far_cell, ods, xlsb
-from read_tables import FIVE, STOCK, TABLE, bent
+from read_tables import STOCK, TABLE, bent
 
-from spreadsheets.order_rows import read_orders
 from spreadsheets.reading import read_file
 from workbooks.kinds import UnreadableFileError
 
 ROOT = Path(__file__).parents[2]
 #: The answer while as many workbooks are read as may be at once, on the whole machine.
 BUSY = "Other workbooks are being read: try again in a minute."
-
-
-def test_orders_are_imported_from_an_old_workbook() -> None:
-    titles = ["SERVICE", "IMEI NO.", "STATUS", "ORDER DATE"]
-    rows = list(read_orders(ods([titles, ["A", FIVE[0], "Completed", "2025-11-14 3:33:00"]])))
-    assert [row.values["imei"] for row in rows] == FIVE[:1]
 
 
 def zip_bomb() -> bytes:
