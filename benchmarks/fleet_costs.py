@@ -27,7 +27,7 @@ from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import Chunk, PlacementAnswer
 from production_submission_system import ProductionSubmissionSystem
-from results.sync import result_values
+from results.order_values import result_values
 from storage.job_queue import calls_of
 from storage.list_limits import write_list_limit
 from storage.listening import server_address

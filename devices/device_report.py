@@ -21,6 +21,8 @@ from devices.words import ANSWERS, plain_letters, tokens
 MAX_TEXT = 65_536
 #: Bytes of a main field. Filters find it by an index, and PostgreSQL takes 2,700 bytes for all columns of one index.
 MAX_VALUE = 350
+#: The main fields that filters find orders by.
+INDEXED_FINDINGS = ("imei2", "model", "carrier", "simlock", "fmi", "blacklist", "serial")
 #: Sources of each main field: the first of these names that the text has.
 MAIN_FIELDS = MappingProxyType(
     {

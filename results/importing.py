@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from database import IMEIDatabase, Transaction
+from devices import INDEXED_FINDINGS
 from orders import FINAL_STATUSES, NotPossibleError, OrderStatus
 from results.matching import Match, match_rows
 from spreadsheets import ImportRow, plain, says_the_same
@@ -21,9 +22,7 @@ from storage.import_store import RowCounts
 from storage.rows import Order
 
 #: What a result text fills. Where the provider's raw text is stored, a file only fills what is blank.
-RESULT_COLUMNS = frozenset(
-    {"result_code_display", "imei2", "carrier", "simlock", "model", "fmi", "blacklist", "serial", "warranty"}
-)
+RESULT_COLUMNS = frozenset({"result_code_display", "warranty", *INDEXED_FINDINGS})
 #: Message of an IMEI that was not sent because of an import.
 UNDONE = "not sent because of an order from a file, whose import was undone"
 

@@ -19,7 +19,7 @@ from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError
 from orders import IMEIOrder, OrderStatus, PlacedOrder, ServiceInfo
 from provider import parse_placement, read_dates
 from results.asking import KnowsOrders, ask_by_id
-from results.sync import report_values, result_values, told_status
+from results.order_values import report_values, result_values, told_status
 from settings import MAIN_ACCOUNT
 from storage import audit_store
 from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, PlannedOrder, Records

@@ -14,7 +14,8 @@ from functools import partial
 from database import Changes, IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError
 from orders import RequestKind, is_awaited
-from results.sync import ResultProvider, result_values
+from results.order_values import result_values
+from results.sync import ResultProvider
 from settings import MAIN_ACCOUNT
 from storage import request_store
 from storage.background import Duty, name_for

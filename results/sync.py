@@ -1,4 +1,4 @@
-"""Fetch the results of pending orders: ask in lists of ids, parse, and write one answer a transaction.
+"""Fetch the results of pending orders: ask in lists of ids, and write one answer a transaction.
 
 Fresh orders of quick services are asked for at the ages FRESH, in whole lists. A round asks for every order that is
 due: an id that the answer leaves out stays as it was and is asked for again in smaller lists; a list that is unreadable
@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
+from amounts import plural
 from database import IMEIDatabase, Transaction, read_setting, utc_now
-from devices import MAX_VALUE, read_report, short_value
 from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError
-from orders import FINAL_STATUSES, IMEIOrder, OrderStatus, until_result
+from orders import IMEIOrder
 from results.asking import LIST_LENGTHS, ask_in_lists
+from results.order_values import result_values
 from settings import MAIN_ACCOUNT
 from storage import account_store
 from storage.account_mark import setting_of
@@ -33,8 +34,6 @@ from storage.result_store import (
     note_withheld,
     pending_orders,
     read_pending,
-    reparse_results,
-    shorten_findings,
     store_results_or_each,
     withheld,
 )
@@ -67,12 +66,8 @@ MOST_ALONE = 100
 LONGEST_ANSWER = 300  #: characters of an answer that are kept
 LEFT_OUT = "The answer does not name it."
 UNSTORED = "The result cannot be stored: {}"
-#: How long the result text of a completed order may take.
-TEXT_PATIENCE = timedelta(days=1)
 #: Seconds between two looks at fresh orders, and at whether somebody pressed "sync now".
 LOOK = 1.0
-#: Findings that a database finds orders by: an index of PostgreSQL takes no long text.
-INDEXED = ("imei2", "model", "carrier", "simlock", "fmi", "blacklist", "serial")
 #: Names in the settings table: the last request, the last request that was done, and the report of the last round.
 REQUESTED, DONE, LAST = "sync.requested", "sync.done", "sync.last"
 
@@ -216,7 +211,7 @@ class OrderSync:
         report = SyncReport(asked, updated, count_pending(self.database), error, calls, time.time())
         self.database.set_setting(setting_of(LAST, self.account), json.dumps(asdict(report)))
         seconds = time.monotonic() - started
-        logger.info("Synced %d of %d pending orders in %d calls, %.1f s", updated, asked, calls, seconds)
+        logger.info("Synced %d of %d pending orders in %s, %.1f s", updated, asked, plural(calls, "call"), seconds)
         return report
 
     def _is_due(self, order: PendingOrder, held: Withheld | None) -> bool:
@@ -418,57 +413,3 @@ def _is_requested(connection: Transaction) -> bool:
     request = read_setting(connection, REQUESTED)
     names = account_store.names_to_ask(connection) if request is not None else []
     return any(request != read_setting(connection, setting_of(DONE, account)) for account in names)
-
-
-def reparse(database: IMEIDatabase) -> tuple[int, int]:
-    """Apply the parser to every stored raw text, and its limit to imported findings that have none.
-
-    Returns (texts read, orders changed).
-    """
-    read, changed = reparse_results(database, report_values)
-    return read, changed + shorten_findings(database, INDEXED, MAX_VALUE, short_value)
-
-
-def result_values(order: IMEIOrder, row: Any) -> dict[str, Any]:
-    """The columns that change when the provider lists this order; empty where nothing does or less would remain."""
-    was_final, has_text = row.status in FINAL_STATUSES, bool(row.result_code)
-    if was_final and (order.status not in FINAL_STATUSES or (has_text and not order.code)):
-        return {}
-    status = order.status if was_final or has_text else told_status(order, row.order_date)
-    if status == row.status and order.code in ("", row.result_code or ""):
-        return {}
-    values: dict[str, Any] = {"status": status}
-    if order.code:
-        values |= report_values(order.code, row.imei)
-    if order.imei[:14] != row.imei[:14] and order.imei:
-        values["other_imei"] = order.imei
-    return values
-
-
-def told_status(order: IMEIOrder, placed_at: datetime | None) -> str:
-    """The status of a listed order of which we have no text: "Completed" without one is believed once it is old."""
-    bare = order.status == OrderStatus.COMPLETED and not order.code
-    young = placed_at is not None and abs(utc_now() - placed_at) < TEXT_PATIENCE
-    return until_result(order.status) if bare and young else order.status
-
-
-def report_values(code: str, ordered_imei: str) -> dict[str, Any]:
-    """The result columns that a raw result text fills; other_imei names the IMEI that it is about if not the ordered.
-
-    What the text does not say is None, so that it weighs nothing in the indexes.
-    """
-    report = read_report(code)
-    about_another = report.is_about_another_device(ordered_imei)
-    return {
-        "result_code": code,
-        "result_code_display": report.display,
-        "imei2": report.second_of(ordered_imei),
-        "model": report.model or None,
-        "carrier": report.carrier or None,
-        "simlock": report.simlock or None,
-        "fmi": report.fmi or None,
-        "blacklist": report.blacklist or None,
-        "serial": report.serial or None,
-        "warranty": report.warranty or None,
-        "other_imei": (report.imei or "?") if about_another else None,
-    }

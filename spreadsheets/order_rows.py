@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from amounts import HIGHEST_PRICE
-from devices import MAX_VALUE
+from devices import INDEXED_FINDINGS, MAX_VALUE
 from imei import ORDERABLE
 from orders import OrderStatus, Outcome
 from spreadsheets.cells import classify
@@ -35,9 +35,7 @@ NO_EXPORT = (
 #: Columns that are set by this program only, and not taken from a file.
 NOT_TAKEN = frozenset({"batch_id", "outcome", "error", "created_at", "updated_at", "verdict", "tags"})
 #: Columns that filters find by an index, which holds MAX_VALUE bytes of each.
-FOUND_BY = frozenset(
-    {"order_id", "service_id", "status", "imei2", "carrier", "simlock", "fmi", "blacklist", "model", "serial"}
-)
+FOUND_BY = frozenset({"order_id", "service_id", "status", *INDEXED_FINDINGS})
 STATUSES = MappingProxyType({status.lower(): status for status in OrderStatus})
 #: Texts of our own exports in the status column of an IMEI without an order.
 NO_ORDER = frozenset({outcome.replace("_", " ") for outcome in Outcome if outcome is not Outcome.ORDERED})

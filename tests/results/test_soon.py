@@ -11,8 +11,8 @@ from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from orders import IMEIOrder, RequestKind
 from results import answer_waiting, soon
+from results.order_values import result_values
 from results.soon import ask_soon
-from results.sync import result_values
 from storage import request_store
 
 NOW = 1_700_000_000.0

@@ -13,7 +13,7 @@ from order_tables import ORDER
 from sqlalchemy import Connection, delete, insert, select, text
 
 from database import IMEIDatabase
-from results.sync import reparse
+from results.order_values import reparse
 from schema import batches, metadata, orders
 from storage.database_copy import CopyError, Repair, copy_tables
 

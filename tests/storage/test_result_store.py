@@ -13,14 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from stored_orders import all_orders
 
 from database import IMEIDatabase
-from devices import MAX_VALUE
 from orders import IMEIOrder
-from results import sync as order_sync
-from results.sync import (
-    RAREST,
-    OrderSync,
-    result_values,
-)
+from results.order_values import result_values
+from results.sync import RAREST, OrderSync
 from schema import orders, status_changes
 from storage import result_store
 from storage.result_store import store_results, store_results_or_each, withheld, withheld_orders
@@ -112,32 +107,6 @@ def test_results_are_read_without_the_lock_and_again_where_the_order_changed(
     assert store_results(database, listed, change) == 1
     assert sorted(seen) == [(first, "Pending"), (first, "Rejected"), (second, "Pending")]
     assert {row["order_id"]: row["status"] for row in all_orders(database)} == {first: "Rejected", second: "Completed"}
-
-
-def test_reparse_applies_the_parser_to_stored_texts(database: IMEIDatabase) -> None:
-    text = "Model: iPhone 12<br>Carrier: T-Mobile USA<br>SIM Lock: Locked"
-    for n, imei in enumerate(imeis(3)):
-        database.insert_order({"order_id": str(n), "imei": imei, "status": "Completed", "result_code": text})
-    database.insert_order({"order_id": "9", "imei": imeis(1)[0], "status": "Completed", "carrier": "kept"})
-    assert order_sync.reparse(database) == (3, 3)
-    assert order_sync.reparse(database) == (3, 0)
-    assert {row["model"] for row in all_orders(database) if row["result_code"]} == {"iPhone 12"}
-    kept = database.get_order("9")
-    assert kept
-    assert kept["carrier"] == "kept"
-
-
-def test_reparse_keeps_the_beginning_of_a_long_finding_without_a_text(database: IMEIDatabase) -> None:
-    """Earlier versions imported them; an index of PostgreSQL does not take all."""
-    words, signs = "T-Mobile " * 50, "\u00e9" * 190
-    for name, value in (("carrier", words), ("blacklist", f"Clean; {signs}; blacklisted")):
-        database.insert_order({"order_id": name, "imei": imeis(1)[0], "status": "Completed", name: value})
-    database.insert_order({"order_id": "9", "imei": imeis(1)[0], "status": "Completed", "carrier": "kept"})
-    assert order_sync.reparse(database) == (0, 2)
-    assert order_sync.reparse(database) == (0, 0)
-    rows = {row["order_id"]: row for row in all_orders(database)}
-    assert rows["carrier"]["carrier"] == words[:MAX_VALUE]
-    assert (rows["blacklist"]["blacklist"], rows["9"]["carrier"]) == ("Blacklisted", "kept")
 
 
 def test_an_order_that_is_answered_again_is_withheld_no_more(database: IMEIDatabase) -> None:

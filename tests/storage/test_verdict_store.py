@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from database import IMEIDatabase
 from grading import DEFAULT_RULES, VerdictCounts, rules_to_json
 from results.importing import import_orders, undo_import
-from results.sync import reparse
+from results.order_values import reparse
 from schema import orders, rule_versions
 from spreadsheets.order_rows import read_orders
 from storage import kept_sums, order_filters, order_queries, regrading, verdict_store

@@ -29,7 +29,7 @@ from web_client import CARRIER
 
 from database import IMEIDatabase, utc_now
 from orders import AutomationKind, BatchState, IMEIOrder, OrderStatus
-from results.sync import result_values
+from results.order_values import result_values
 from settings import Settings
 from simulator.server import Simulator
 from storage import order_filters

@@ -18,7 +18,7 @@ from backend import Backend
 from database import IMEIDatabase, utc_now
 from orders import AutomationKind, IMEIOrder, OrderStatus, RunKind
 from people import DEMO_USER, Actor
-from results.sync import result_values
+from results.order_values import result_values
 from schema import items, orders
 from settings import Settings
 from storage import automation_store

@@ -9,7 +9,7 @@ from web_client import answer_chunks
 from database import IMEIDatabase, utc_now
 from grading import DEFAULT_RULES, Condition, Rule, Verdict
 from orders import IMEIOrder
-from results.sync import result_values
+from results.order_values import result_values
 from schema import orders
 from storage.batch_creation import NewBatch, create_batch
 from storage.result_store import store_results
