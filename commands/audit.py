@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, NamedTuple
 
 import click
 from flask.cli import with_appcontext
@@ -17,8 +16,15 @@ from amounts import money, plural
 from backend import Backend, backend
 from commands.audit_log import record
 from gsm_fusion_client import GSMFusionAPIError, NotSentError
-from orders import IMEIOrder
-from results import AuditReport, Difference, RebuildReport, audit_sentences, plan_rebuild, rebuild_records
+from results import (
+    AuditReport,
+    Difference,
+    RebuildPlan,
+    RebuildReport,
+    audit_sentences,
+    plan_rebuild,
+    rebuild_records,
+)
 from runner import audit_or_follow, taking_the_lead
 from settings import MAIN_ACCOUNT
 from simulator import DemoError
@@ -103,7 +109,7 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False, sure: bool =
         return not unasked and all(plan.report.complete for plan in plans)
     if rows and not yes and not click.confirm(f"Restore {plural(rows, 'order')}?", err=True):
         raise click.ClickException("Nothing was restored.")
-    reports = [rebuild_records(backend.database, plan.report, plan.listed, plan.rows) for plan in plans]
+    reports = [rebuild_records(backend.database, plan) for plan in plans]
     short = [] if sure or older_copy_objection(backend.database) != LOST else _short(plans)
     complete = not (unasked or short) and all(report.complete for report in reports)
     record(backend.database, "rebuild", restored=sum(report.restored[0] for report in reports), complete=complete)
@@ -121,16 +127,7 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False, sure: bool =
     return False
 
 
-class _AccountPlan(NamedTuple):
-    """What a rebuild would do for one account."""
-
-    account: str
-    report: RebuildReport
-    listed: list[IMEIOrder]
-    rows: list[dict[str, Any]]
-
-
-def _short(plans: Sequence[_AccountPlan]) -> list[str]:
+def _short(plans: Sequence[RebuildPlan]) -> list[str]:
     """Return the accounts whose lists do not reach back to what the database knew: it keeps no answers on a server."""
     return [plan.account for plan in plans if not plan.report.reaches_back]
 
@@ -143,7 +140,7 @@ def _wait_for_calls(backend: Backend) -> None:
         time.sleep(seconds)
 
 
-def _planned(backend: Backend, dry_run: bool) -> tuple[list[_AccountPlan], list[str]]:
+def _planned(backend: Backend, dry_run: bool) -> tuple[list[RebuildPlan], list[str]]:
     """Return a plan for each account, and the accounts with kept answers that cannot be asked."""
     checkpoints = Checkpoints(backend.settings.data_dir / "checkpoints")
     try:
@@ -153,8 +150,7 @@ def _planned(backend: Backend, dry_run: bool) -> tuple[list[_AccountPlan], list[
                 _wait_for_calls(backend)
             for caller in leader.callers:
                 name = caller.account.name
-                plan = plan_rebuild(backend.database, caller.client, checkpoints.of_account(name), name)
-                plans.append(_AccountPlan(name, *plan))
+                plans.append(plan_rebuild(backend.database, caller.client, checkpoints.of_account(name), name))
     except GSMFusionAPIError as error:
         raise click.ClickException(f"Nothing was restored. {error}") from error
     except OSError as error:

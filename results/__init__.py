@@ -7,7 +7,7 @@ from results.importing import Fate, import_orders, plan_import, undo_import
 from results.moving import MoveError, MovePlan, MoveReport, move, plan_move, undo_move
 from results.my_sheet import MySheet, SheetNotPossibleError, SheetStore, prepare_sheet
 from results.order_values import reparse
-from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
+from results.rebuild import RebuildPlan, RebuildReport, plan_rebuild, rebuild_records
 from results.restoring import RestoreError, prepare_restore, put_in_place
 from results.soon import answer_waiting, answering_results, ask_for_result
 from results.sync import OrderSync, SyncReport, is_requested, last_sync, request_sync, state_of_sync

@@ -20,7 +20,6 @@ from orders import IMEIOrder, OrderStatus, PlacedOrder, ServiceInfo
 from provider import parse_placement, read_dates
 from results.asking import KnowsOrders, ask_by_id
 from results.order_values import report_values, result_values, told_status
-from settings import MAIN_ACCOUNT
 from storage import audit_store
 from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, PlannedOrder, Records
 from storage.result_store import store_results_or_each
@@ -62,6 +61,16 @@ class RebuildReport:
         return not (self.missing or self.unexplained or self.damaged)
 
 
+@dataclass(frozen=True, slots=True)
+class RebuildPlan:
+    """What a rebuild would do for one account."""
+
+    account: str
+    report: RebuildReport
+    reported: list[IMEIOrder]  #: what the provider reports, by list and by id
+    rows: list[dict[str, Any]]  #: to restore
+
+
 class _Kept(NamedTuple):
     """What the kept answers name, as far as the database does not know it."""
 
@@ -70,22 +79,16 @@ class _Kept(NamedTuple):
     orders: tuple[KeptOrder, ...]
 
 
-def plan_rebuild(
-    database: IMEIDatabase,
-    provider: ListsOrders,
-    checkpoints: Checkpoints | None = None,
-    account: str = MAIN_ACCOUNT,
-) -> tuple[RebuildReport, list[IMEIOrder], list[dict[str, Any]]]:
-    """Return what a rebuild would do, the orders that the provider reports, and the rows to restore.
+def plan_rebuild(database: IMEIDatabase, provider: ListsOrders, checkpoints: Checkpoints, account: str) -> RebuildPlan:
+    """Return what a rebuild would do for the account that has this provider and these answers.
 
-    checkpoints is the folder beside the database unless given, and account is whose provider and answers these are. The
-    service list is stored first: without it the
-    provider's titles could not become service ids. Raises GSMFusionAPIError, OSError.
+    The service list is stored first: without it the provider's titles could not become service ids. Raises
+    GSMFusionAPIError, OSError.
     """
     database.store_services(provider.get_imei_services(), time.time())
     answer = provider.list_recent_orders()
     listed = list({order.id: order for order in answer if order.id}.values())
-    kept = read_kept(database, checkpoints or Checkpoints(database.folder / "checkpoints"))
+    kept = read_kept(database, checkpoints)
     asked, error = _ask_about(provider, kept.orders, listed)
     records = audit_store.read_records(database, None, [])
     known = {order.order_id for order in records.orders}
@@ -111,27 +114,25 @@ def plan_rebuild(
         error=error,
         reaches_back=audit_store.reaches_back(database, account, [order.id for order in listed]),
     )
-    return report, [*answer, *asked], [row | {"account": account} for row in rows]
+    return RebuildPlan(account, report, [*answer, *asked], [row | {"account": account} for row in rows])
 
 
-def rebuild_records(
-    database: IMEIDatabase, planned: RebuildReport, listed: Sequence[IMEIOrder], rows: Sequence[Mapping[str, Any]]
-) -> RebuildReport:
+def rebuild_records(database: IMEIDatabase, plan: RebuildPlan) -> RebuildReport:
     """Store the orders that plan_rebuild found, and look what is still open.
 
     A result that is known is never overwritten with less.
     """
-    restored = audit_store.restore(database, rows)
-    updated, _ = store_results_or_each(database, [order for order in listed if order.id], result_values)
-    audit_store.name_services(database, [order.order_id for order in planned.kept])
-    missing = tuple(audit_store.unknown_among(database, planned.kept))
+    restored = audit_store.restore(database, plan.rows)
+    updated, _ = store_results_or_each(database, [order for order in plan.reported if order.id], result_values)
+    audit_store.name_services(database, [order.order_id for order in plan.report.kept])
+    missing = tuple(audit_store.unknown_among(database, plan.report.kept))
     logger.info("Restored %d orders; %d that kept answers name are missing", restored.new, len(missing))
     return replace(
-        planned,
+        plan.report,
         restored=restored,
         updated=updated,
         missing=missing,
-        unexplained=audit_store.count_unexplained(database, [(order.id, order.imei) for order in listed]),
+        unexplained=audit_store.count_unexplained(database, [(order.id, order.imei) for order in plan.reported]),
     )
 
 

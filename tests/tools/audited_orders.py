@@ -16,7 +16,9 @@ from results.auditing import run_audit
 from results.comparison import AuditReport
 from results.rebuild import RebuildReport, plan_rebuild, rebuild_records
 from schema import orders
+from settings import MAIN_ACCOUNT
 from storage import balance_store
+from submission import Checkpoints
 
 COUNT = 30
 
@@ -35,7 +37,13 @@ def audited(simulator: Simulator, database: IMEIDatabase, since: datetime | None
 
 def restored(simulator: Simulator, database: IMEIDatabase) -> RebuildReport:
     with client_of(simulator) as client:
-        return rebuild_records(database, *plan_rebuild(database, client))
+        return rebuilt(database, client)
+
+
+def rebuilt(database: IMEIDatabase, client: GSMFusionClient) -> RebuildReport:
+    """Restore what the provider and the answers beside the database name, as `rebuild-from-provider` does."""
+    checkpoints = Checkpoints(database.folder / "checkpoints")
+    return rebuild_records(database, plan_rebuild(database, client, checkpoints, MAIN_ACCOUNT))
 
 
 def counts(report: AuditReport) -> tuple[int, int, int, int]:

@@ -23,6 +23,7 @@ from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from audited_orders import rebuilt
 from batch_checks import at_work, found, new_batch, outcomes
 from planted_kills import CHUNK, Job, start
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, put_in_use, system, with_check_digit
@@ -33,7 +34,6 @@ from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, OutcomeUnknownError
 from orders import BatchState, Outcome, PlacementAnswer
 from production_submission_system import ProductionSubmissionSystem
-from results.rebuild import plan_rebuild, rebuild_records
 from storage import batch_states
 from submission import limit_estimate, price_check, throttle, watches
 from submission import older_copy as batch_older_copy
@@ -223,7 +223,7 @@ def put_back(scene: Scene) -> int:
     with scene.running(older) as running:
         running.run_batch(batch_id)  # it is paused with the reason
         assert isinstance(running.client, GSMFusionClient)
-        if rebuild_records(older, *plan_rebuild(older, running.client)).complete:
+        if rebuilt(older, running.client).complete:
             batch_older_copy.accept_older_copy(older)
         with older.write() as connection:
             batch_states.resume(connection, batch_id)

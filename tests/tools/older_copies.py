@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from audited_orders import rebuilt
 from batch_checks import (
     new_batch,
 )
@@ -16,7 +17,6 @@ from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionClient, RefusalKind, RefusedError
 from orders import IMEIOrder
 from production_submission_system import ProductionSubmissionSystem
-from results.rebuild import plan_rebuild, rebuild_records
 from settings import Settings
 from submission import older_copy as batch_older_copy
 
@@ -41,7 +41,7 @@ def put_in_place(copy: Path | None, path: Path) -> None:
 def restore_orders(running: ProductionSubmissionSystem, database: IMEIDatabase) -> bool:
     """What `rebuild-from-provider --yes` does. Returns whether orders are taken again."""
     assert isinstance(running.client, GSMFusionClient)
-    report = rebuild_records(database, *plan_rebuild(database, running.client))
+    report = rebuilt(database, running.client)
     if report.complete:
         batch_older_copy.accept_older_copy(database)
     return report.complete
