@@ -149,7 +149,7 @@ def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[D
         for caller in leader.callers
         for duty in (
             OrderSync(database, caller.client, settings.auto_sync_interval, account=caller.account.name).duty(),
-            NightlyAudit(database, caller.client, account=caller.account.name).duty(),
+            NightlyAudit(database, caller.client, caller.account.name).duty(),
             answering_results(database, caller.client, caller.account.name),
         )
     )

@@ -86,7 +86,7 @@ def rebuild_from_provider(context: click.Context, yes: bool, dry_run: bool, sure
     context.exit(REBUILT if rebuild_now(backend(), yes, dry_run, sure) else INCOMPLETE)
 
 
-def audit_now(backend: Backend, since: datetime | None, account: str = MAIN_ACCOUNT) -> AuditReport:
+def audit_now(backend: Backend, since: datetime | None, account: str) -> AuditReport:
     """Run one audit of an account. Raises ClickException if there is no provider to ask."""
     try:
         return audit_or_follow(backend.settings, backend.database, since, account)
@@ -94,7 +94,7 @@ def audit_now(backend: Backend, since: datetime | None, account: str = MAIN_ACCO
         raise click.ClickException(str(error)) from error
 
 
-def rebuild_now(backend: Backend, yes: bool, dry_run: bool = False, sure: bool = False) -> bool:
+def rebuild_now(backend: Backend, yes: bool, dry_run: bool, sure: bool) -> bool:
     """Show what is missing of each account, ask, restore, and print the counts. Raises ClickException.
 
     Orders are taken again only when nothing that was paid is missing. Returns whether that is so.

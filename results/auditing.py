@@ -56,12 +56,7 @@ class AuditedProvider(KnowsOrders, Protocol):
 # The audit
 
 
-def run_audit(
-    database: IMEIDatabase,
-    provider: AuditedProvider,
-    since: datetime | None = None,
-    account: str = MAIN_ACCOUNT,
-) -> AuditReport:
+def run_audit(database: IMEIDatabase, provider: AuditedProvider, since: datetime | None, account: str) -> AuditReport:
     """Ask an account, compare, remember. since is midnight of a UTC date.
 
     Never raises GSMFusionAPIError: the report says why.
@@ -95,7 +90,7 @@ def _keep(database: IMEIDatabase, report: AuditReport, account: str) -> None:
             outbox.add(connection, EventKind.AUDIT_DIFFERS, data)
 
 
-def last_audit(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> AuditReport | None:
+def last_audit(database: IMEIDatabase, account: str) -> AuditReport | None:
     """Return the report of the last audit of an account; None before the first, or where another version wrote it."""
     with database.read() as connection:
         return _last(connection, account)
@@ -167,7 +162,7 @@ def _compare_money(
 # When
 
 
-def request_audit(database: IMEIDatabase, since: datetime | None, account: str = MAIN_ACCOUNT) -> int:
+def request_audit(database: IMEIDatabase, since: datetime | None, account: str) -> int:
     """Ask the leader for an audit of an account since midnight of a UTC date. Returns the id of the request."""
     argument = f"{since:%Y-%m-%d}" if since else ""
     return request_store.leave(database, RequestKind.AUDIT, argument, time.time(), account)
@@ -191,8 +186,8 @@ class NightlyAudit:
         self,
         database: IMEIDatabase,
         provider: AuditedProvider,
+        account: str,
         clock: Callable[[], datetime] = utc_now,
-        account: str = MAIN_ACCOUNT,
     ) -> None:
         self.account = account
         self.database = database

@@ -16,7 +16,6 @@ from gsm_fusion_client import GSMFusionAPIError
 from orders import RequestKind, is_awaited
 from results.order_values import result_values
 from results.sync import ResultProvider
-from settings import MAIN_ACCOUNT
 from storage import request_store
 from storage.background import Duty, name_for
 from storage.request_store import Request
@@ -40,7 +39,7 @@ def ask_for_result(database: IMEIDatabase, order: Order | None) -> None:
         ask_soon(database, order.order_id, placed_at, time.time(), order.account)
 
 
-def ask_soon(database: IMEIDatabase, order_id: str, placed_at: float, now: float, account: str = MAIN_ACCOUNT) -> None:
+def ask_soon(database: IMEIDatabase, order_id: str, placed_at: float, now: float, account: str) -> None:
     """Leave a request for the result of a fresh order where it is due, and wait for nothing. Times are Unix time.
 
     It is due at once, then after a second, later after a third of the order's age.
@@ -53,14 +52,14 @@ def ask_soon(database: IMEIDatabase, order_id: str, placed_at: float, now: float
         request_store.leave(database, RequestKind.RESULT, order_id, now, account)
 
 
-def answering_results(database: IMEIDatabase, client: ResultProvider, account: str = MAIN_ACCOUNT) -> Duty:
+def answering_results(database: IMEIDatabase, client: ResultProvider, account: str) -> Duty:
     """Return the duty to answer requests to an account, first those that a leader before this one left behind."""
     request_store.reopen(database, [RequestKind.RESULT])
     turn, changes = partial(answer_waiting, database, client, account), Changes(database)
     return Duty(name_for("results", account), LOOK, lambda _: changes.look(turn), "Requests for results wait")
 
 
-def answer_waiting(database: IMEIDatabase, client: ResultProvider, account: str = MAIN_ACCOUNT) -> None:
+def answer_waiting(database: IMEIDatabase, client: ResultProvider, account: str) -> None:
     """Ask for the orders of all waiting requests to an account in one call, and one by one where that fails."""
     taken: list[Request] = []
     while len(taken) < MOST and (request := request_store.take(database, [RequestKind.RESULT], account)):

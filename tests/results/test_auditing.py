@@ -19,7 +19,7 @@ from database import IMEIDatabase, utc_now
 from results import auditing
 from results.auditing import NightlyAudit, last_audit, next_nightly
 from schema import attempts, batches
-from settings import Settings
+from settings import MAIN_ACCOUNT, Settings
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_clean_run_agrees_and_both_sides_spent_the_same(
     assert report.agrees
     assert (report.ours, report.theirs, report.listed, counts(report)) == (COUNT, COUNT, COUNT, (0, 0, 0, 0))
     assert report.our_spend == report.their_spend == round(sum(charge.credits for charge in simulator.charges()), 4)
-    assert last_audit(database) == report
+    assert last_audit(database, MAIN_ACCOUNT) == report
 
 
 @pytest.mark.usefixtures("silent_account")
@@ -150,14 +150,16 @@ def test_an_audit_is_due_every_night_and_after_a_batch_with_doubt(simulator: Sim
     place(simulator, database, 2)
     now = utc_now()
     with client_of(simulator) as client:
-        assert not NightlyAudit(database, client, lambda: now - timedelta(seconds=60)).is_due()
-        assert NightlyAudit(database, client, lambda: now - timedelta(seconds=60)).audit().agrees
-        assert NightlyAudit(database, client, lambda: now + timedelta(days=1)).is_due()
-        last = last_audit(database)
+        assert not NightlyAudit(database, client, MAIN_ACCOUNT, lambda: now - timedelta(seconds=60)).is_due()
+        assert NightlyAudit(database, client, MAIN_ACCOUNT, lambda: now - timedelta(seconds=60)).audit().agrees
+        assert NightlyAudit(database, client, MAIN_ACCOUNT, lambda: now + timedelta(days=1)).is_due()
+        last = last_audit(database, MAIN_ACCOUNT)
         assert last
         done = datetime.fromtimestamp(last.at, UTC).replace(tzinfo=None)
-        assert not NightlyAudit(database, client, lambda: next_nightly(done) - timedelta(seconds=1)).is_due()
-        late = NightlyAudit(database, client, lambda: done)
+        assert not NightlyAudit(
+            database, client, MAIN_ACCOUNT, lambda: next_nightly(done) - timedelta(seconds=1)
+        ).is_due()
+        late = NightlyAudit(database, client, MAIN_ACCOUNT, lambda: done)
         assert not late.is_due()
         with database.write() as connection:
             connection.execute(update(attempts).values(result="in doubt"))
@@ -180,14 +182,14 @@ def test_the_thread_audits_when_it_is_due_and_survives_a_failure(
         return utc_now()
 
     with client_of(simulator) as client:
-        nightly = NightlyAudit(database, client, lambda: started - timedelta(days=2))
+        nightly = NightlyAudit(database, client, MAIN_ACCOUNT, lambda: started - timedelta(days=2))
         nightly._clock = clock
         thread = Thread(target=nightly.duty().repeat, args=(stop,))
         thread.start()
-        wait_until(lambda: last_audit(database) is not None, "an audit")
+        wait_until(lambda: last_audit(database, MAIN_ACCOUNT) is not None, "an audit")
         stop.set()
         thread.join()
-    found = last_audit(database)
+    found = last_audit(database, MAIN_ACCOUNT)
     assert found
     assert found.agrees
     assert broken.is_set()

@@ -17,6 +17,7 @@ from orders import IMEIOrder
 from results.auditing import run_audit
 from results.comparison import AuditReport, compare
 from schema import orders
+from settings import MAIN_ACCOUNT
 from storage import audit_store
 from storage.batch_creation import NewBatch, create_batch
 
@@ -171,7 +172,7 @@ def test_an_unknown_charge_is_seen_however_the_list_writes_its_dates(
             replace(order, requested_at=datetime.fromisoformat(order.requested_at).strftime(form))
             for order in [*listed, older]
         ]
-        report = run_audit(database, Banker(client, None, dated), utc_now() - timedelta(days=1))
+        report = run_audit(database, Banker(client, None, dated), utc_now() - timedelta(days=1), MAIN_ACCOUNT)
     assert [example.order_id for example in report.unknown_to_us.examples] == [placed[3]]
     assert report.theirs == COUNT
     assert not report.agrees
@@ -188,9 +189,9 @@ def test_an_order_without_a_date_is_in_the_window_unless_its_id_is_older(
         listed = client.list_recent_orders()
         for order_id, count in zip(ids, (0, 1, 1), strict=True):
             banker = Banker(client, None, [*listed, replace(strange, id=order_id)])
-            report = run_audit(database, banker, since)
+            report = run_audit(database, banker, since, MAIN_ACCOUNT)
             assert (report.unknown_to_us.count, report.undated) == (count, count)
-        late = run_audit(database, Banker(client, None, [replace(strange, id=ids[0])]), utc_now())
+        late = run_audit(database, Banker(client, None, [replace(strange, id=ids[0])]), utc_now(), MAIN_ACCOUNT)
         assert late.unknown_to_us.count == 1  # nothing of ours tells how old it is
 
 
@@ -201,4 +202,4 @@ def test_an_order_with_an_older_date_and_a_newer_id_is_in_the_window(
     strange = IMEIOrder(str(int(placed[-1]) + 1), imeis(1, 900)[0], "Pending", "", SERVICE, "2020-01-13 10:00:00")
     with client_of(simulator) as client:
         banker = Banker(client, None, [*client.list_recent_orders(), strange])
-        assert run_audit(database, banker, utc_now() - timedelta(days=1)).unknown_to_us.count == 1
+        assert run_audit(database, banker, utc_now() - timedelta(days=1), MAIN_ACCOUNT).unknown_to_us.count == 1

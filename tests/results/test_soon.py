@@ -13,6 +13,7 @@ from orders import IMEIOrder, RequestKind
 from results import answer_waiting, soon
 from results.order_values import result_values
 from results.soon import ask_soon
+from settings import MAIN_ACCOUNT
 from storage import request_store
 
 NOW = 1_700_000_000.0
@@ -43,13 +44,13 @@ def test_all_that_wait_are_one_call_and_an_unknown_order_keeps_none_from_its_res
     reads = len([call for call in provider.calls() if call.action == "getimeis"])
     with GSMFusionClient("DEMO-KEY", "demo", 5, options=ClientOptions(provider.base_url)) as client:
         for order_id in waiting[:2]:
-            ask_soon(database, order_id, time.time(), time.time())
-        answer_waiting(database, client)
+            ask_soon(database, order_id, time.time(), time.time(), MAIN_ACCOUNT)
+        answer_waiting(database, client, MAIN_ACCOUNT)
         assert pending(database) == waiting[2:]
         assert len([call for call in provider.calls() if call.action == "getimeis"]) == reads + 1
         for order_id in (waiting[2], "7"):
-            ask_soon(database, order_id, time.time(), time.time())
-        answer_waiting(database, client)
+            ask_soon(database, order_id, time.time(), time.time(), MAIN_ACCOUNT)
+        answer_waiting(database, client, MAIN_ACCOUNT)
     assert pending(database) == []
     assert not is_asked(database)
 
@@ -69,9 +70,9 @@ def test_a_result_that_cannot_be_stored_keeps_nobody_waiting_for_another(
 
     monkeypatch.setattr(soon, "result_values", values)
     for order_id in (odd, *others):
-        ask_soon(database, order_id, time.time(), time.time())
+        ask_soon(database, order_id, time.time(), time.time(), MAIN_ACCOUNT)
     with GSMFusionClient("DEMO-KEY", "demo", 5, options=ClientOptions(provider.base_url)) as client:
-        answer_waiting(database, client)
+        answer_waiting(database, client, MAIN_ACCOUNT)
     assert pending(database) == [odd]
     assert request_store.newest_finished(database, RequestKind.RESULT, odd) is not None
 
@@ -80,7 +81,7 @@ def test_a_result_is_asked_for_at_once_then_more_and_more_seldom_and_left_to_the
     asked = []
     for tenth in range(900):
         now = NOW + tenth / 10
-        ask_soon(database, "15", NOW, now)
+        ask_soon(database, "15", NOW, now, MAIN_ACCOUNT)
         if request := request_store.take(database, [RequestKind.RESULT]):
             asked.append(tenth / 10)
             with database.write() as connection:

@@ -31,7 +31,7 @@ from results.auditing import run_audit
 from results.importing import import_orders, undo_import
 from results.sync import OrderSync
 from schema import metadata
-from settings import Settings
+from settings import MAIN_ACCOUNT, Settings
 from spreadsheets.order_rows import read_orders
 from storage import (
     balance_store,
@@ -230,7 +230,7 @@ def work(simulator: Simulator, database: IMEIDatabase) -> None:
         with database.write() as connection:
             connection.exec_driver_sql("UPDATE batches SET state = 'running'")  # as while results come
         OrderSync(database, client, 300).sync()
-        run_audit(database, client, datetime(2026, 1, 1))
+        run_audit(database, client, datetime(2026, 1, 1), MAIN_ACCOUNT)
     line = f"Old,{NUMBERS[0]},$0.08,Completed,Model: X,,A,Locked,X,ON,2025-11-14 3:33:00"
     import_id, _ = import_orders(database, list(read_orders(f"{TITLES}\r\n{line}".encode())), "old.csv")
     assert undo_import(database, import_id) == (1, 0)

@@ -32,7 +32,7 @@ def place(simulator: Simulator, database: IMEIDatabase, count: int = COUNT) -> l
 
 def audited(simulator: Simulator, database: IMEIDatabase, since: datetime | None = None) -> AuditReport:
     with client_of(simulator) as client:
-        return run_audit(database, client, since)
+        return run_audit(database, client, since, MAIN_ACCOUNT)
 
 
 def restored(simulator: Simulator, database: IMEIDatabase) -> RebuildReport:
@@ -85,4 +85,4 @@ def audited_with(
     simulator: Simulator, database: IMEIDatabase, credits: float | None, since: datetime | None = None
 ) -> AuditReport:
     with client_of(simulator) as client:
-        return run_audit(database, Banker(client, credits), since)
+        return run_audit(database, Banker(client, credits), since, MAIN_ACCOUNT)
