@@ -2,4 +2,4 @@
 
 from commands.backups import restore, works_on_the_file
 from commands.moving import move_to_postgres
-from commands.submit import init_commands
+from commands.registry import init_commands

@@ -1,6 +1,5 @@
-"""The command `flask results`: the results of a batch as a file, the user's own sheet among them."""
+"""The commands `flask results|reparse`: results as files, such as the user's own sheet, and their texts read again."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,35 +9,20 @@ from flask.cli import with_appcontext
 from amounts import plural
 from backend import Backend, backend
 from commands.audit_log import record
+from commands.messages import Refusal
 from orders import Progress
-from results import FILE, SheetNotPossibleError, SheetStore, prepare_sheet, result_rows
+from results import FILE, SheetNotPossibleError, SheetStore, prepare_sheet, reparse, result_rows
 from spreadsheets import WORKBOOK_COLUMNS, UnreadableFileError, write_csv, write_xlsx
 from storage.batch_queries import batch_named, progress
 from storage.batch_uploads import change_upload, forget_batch_files, store_upload
 from storage.rows import read_id
 
-REFUSED = 2
 FORMATS = ("sheet", "xlsx", "csv")
-
-
-class NoResultsError(click.ClickException):
-    """Nothing was written. The message is one sentence: the reason and what to do."""
-
-    exit_code = REFUSED
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The file that is asked for."""
-
-    kind: str  #: one of FORMATS
-    path: Path  #: where it is written
-    as_workbook: bool  #: a sheet is a workbook, also where the user's file was text
 
 
 @click.command("results")
 @click.argument("batch")
-@click.option("--format", "kind", type=click.Choice(FORMATS), default="sheet", show_default=True)
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="sheet", show_default=True, help="Which file.")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, writable=True, path_type=Path), metavar="FILE")
 @with_appcontext
 def batch_results(batch: str, kind: str, out: Path) -> None:
@@ -50,16 +34,25 @@ def batch_results(batch: str, kind: str, out: Path) -> None:
     found = find_batch(backend(), batch)
     draft = out.with_name(f"{out.name}.part")
     try:
-        notices = _write(backend(), found, Wanted(kind, draft, out.suffix.lower() == ".xlsx"))
+        notices = _write(found, kind, draft, as_workbook=out.suffix.lower() == ".xlsx")
         draft.replace(out)
     except (SheetNotPossibleError, UnreadableFileError) as error:
-        raise NoResultsError(str(error)) from error
+        raise Refusal(str(error)) from error
     except OSError as error:
-        raise NoResultsError(f"{out} cannot be written: {error.strerror}.") from error
+        raise Refusal(f"{out} cannot be written: {error.strerror}.") from error
     finally:
         draft.unlink(missing_ok=True)
     record(backend().database, "export", f"batch {found.batch_id}", file=out.name, imeis=found.total)
     click.echo("\n".join([f"{out}: batch {found.batch_id}, {plural(found.total, 'IMEI')}", *notices]), err=True)
+
+
+@click.command("reparse")
+@with_appcontext
+def reparse_results() -> None:
+    """Parse the stored result texts again, for example after an update that understands more of them."""
+    read, changed = reparse(backend().database)
+    record(backend().database, "results.reparse", read=read, changed=changed)
+    click.echo(f"{plural(read, 'result text')} read, {plural(changed, 'order')} changed.")
 
 
 def keep_file(backend: Backend, file: Path, service_id: str, second_imeis: bool) -> str | None:
@@ -76,7 +69,7 @@ def keep_file(backend: Backend, file: Path, service_id: str, second_imeis: bool)
 
 
 def find_batch(backend: Backend, batch: str) -> Progress:
-    """Return the batch with this id, else the newest one with this name or of this file. Raises NoResultsError."""
+    """Return the batch with this id, else the newest one with this name or of this file. Raises Refusal."""
     known = read_id(batch)
     found = progress(backend.database, known) if known is not None else None
     if found is None:
@@ -84,19 +77,20 @@ def find_batch(backend: Backend, batch: str) -> Progress:
         newest = next(filter(None, named), None)
         found = progress(backend.database, newest) if newest else None
     if found is None:
-        raise NoResultsError(f"There is no batch {batch}: give the id of a batch or the name of its file.")
+        raise Refusal(f"There is no batch {batch}: give the id of a batch or the name of its file.")
     return found
 
 
-def _write(backend: Backend, found: Progress, wanted: Wanted) -> tuple[str, ...]:
-    """Write the file; return the notices about it."""
-    if wanted.kind == "sheet":
-        store = SheetStore(backend.database, backend.uploads, backend.settings.max_batch_imeis)
-        return prepare_sheet(store, found, wanted.as_workbook).write(wanted.path, lambda rows: None)
-    rows = result_rows(backend.database, found)
-    if wanted.kind == "xlsx":
-        write_xlsx(rows, wanted.path, WORKBOOK_COLUMNS)
+def _write(batch: Progress, kind: str, path: Path, as_workbook: bool) -> tuple[str, ...]:
+    """Write the file; return the notices about it. as_workbook: a sheet is one, also where the user's file was text."""
+    found = backend()
+    if kind == "sheet":
+        store = SheetStore(found.database, found.uploads, found.settings.max_batch_imeis)
+        return prepare_sheet(store, batch, as_workbook).write(path, lambda rows: None)
+    rows = result_rows(found.database, batch)
+    if kind == "xlsx":
+        write_xlsx(rows, path, WORKBOOK_COLUMNS)
         return ()
-    with wanted.path.open("wb") as file:
+    with path.open("wb") as file:
         file.writelines(write_csv(rows))
     return ()

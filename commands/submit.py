@@ -1,4 +1,4 @@
-"""The commands `flask submit|services|sync|reparse|import|undo-import`, and the list of all commands.
+"""The command `flask submit`.
 
 Text for people goes to standard error, data for programs to standard output. This module makes no decision about money
 that the pages do not make too: it reads the file, asks, passes the batch to the runner and reports.
@@ -14,30 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask import Flask
 from flask.cli import with_appcontext
 
 from amounts import money, plural
 from backend import Backend, backend
 from callers import provider_access
-from commands.account import adopt_account
-from commands.audit import audit, audit_now, rebuild_from_provider, report_lines
-from commands.audit_log import audit_log, record
-from commands.backups import backup, restore
-from commands.moving import move_to_postgres
-from commands.results import batch_results, keep_file
-from commands.tokens import tokens
-from commands.users import users
-from commands.worker import worker
-from database import DatabaseUnavailableError, IMEIDatabase
-from gsm_fusion_client import GSMFusionAPIError, NotSentError
-from orders import BatchNames, BatchState, NotPossibleError, Outcome, Progress, ServiceInfo, SubmissionResult
+from commands.audit import audit_now, report_lines
+from commands.audit_log import record
+from commands.messages import Refusal, say
+from commands.results import keep_file
+from database import DatabaseUnavailableError
+from gsm_fusion_client import NotSentError
+from orders import BatchNames, BatchState, Outcome, Progress, ServiceInfo, SubmissionResult
 from people import COMMAND_LINE
-from results import Fate, import_orders, midnight, plan_import, reparse, undo_import
-from runner import led, run_or_follow, sync_or_follow
+from results import midnight
+from runner import led, run_or_follow
 from settings import Settings
 from simulator import DemoError
-from spreadsheets import Choice, Intake, UnreadableFileError, read_file, read_orders
+from spreadsheets import Choice, Intake, UnreadableFileError, read_file
 from storage.account_chunks import accounts_of_batch
 from storage.audit_store import had_doubt
 from storage.balance_store import BalanceChange, balance_change
@@ -45,18 +39,12 @@ from storage.batch_creation import OverBudgetError, create_batch
 from storage.batch_queries import progress
 from submission import Plan, balance_warning, balance_words, price_objection, service_objection, unchecked
 
-#: Exit codes: every IMEI is settled; some were not sent; nothing was done; some may have been charged; the provider
-#: has orders or charges that are not ours; stopped by a signal.
-SETTLED, UNSETTLED, REFUSED, IN_DOUBT, DISAGREES, INTERRUPTED = 0, 1, 2, 3, 4, 130
+#: Exit codes, besides 2 of a Refusal: every IMEI is settled; some were not sent; some may have been charged; the
+#: provider has orders or charges that are not ours; stopped by a signal.
+SETTLED, UNSETTLED, IN_DOUBT, DISAGREES, INTERRUPTED = 0, 1, 3, 4, 130
 AGAIN = "Run the same command again to continue; nothing is ordered twice."
 #: Fields of SubmissionResult that are lists; --json leaves them out.
 LISTS = frozenset({"orders", "errors"})
-
-
-class Refusal(click.ClickException):
-    """The command did nothing. The message is one sentence: the reason and what to do."""
-
-    exit_code = REFUSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +64,6 @@ class SubmitOptions:
     def names(self) -> BatchNames:
         """What the batch will be called."""
         return BatchNames(self.name or self.file.name, self.customer, self.note)
-
-
-def init_commands(app: Flask) -> None:
-    """Register the commands of this program with `flask`. They use the app's backend."""
-    ours = (
-        submit,
-        services,
-        sync,
-        reparse_results,
-        import_file,
-        revert_import,
-        backup,
-        restore,
-        move_to_postgres,
-        audit,
-        rebuild_from_provider,
-        batch_results,
-    )
-    for command in (*ours, adopt_account, users, tokens, audit_log, worker):
-        app.cli.add_command(command)
 
 
 @click.command()
@@ -119,52 +87,6 @@ def submit(context: click.Context, /, **given: Any) -> None:
     context.exit(submit_file(backend(), SubmitOptions(**given)))
 
 
-@click.command()
-@click.option("--refresh", is_flag=True, help="Ask the provider now, also when the list is fresh.")
-@with_appcontext
-def services(refresh: bool) -> None:
-    """List the services: id, price in US dollars, title."""
-    list_services(backend(), refresh)
-
-
-@click.command()
-@with_appcontext
-def sync() -> None:
-    """Ask the provider for the results of all pending orders. Exit code 1: the provider did not answer."""
-    sync_results(backend())
-
-
-@click.command("reparse")
-@with_appcontext
-def reparse_results() -> None:
-    """Parse the stored result texts again, for example after an update that understands more of them."""
-    read, changed = reparse(backend().database)
-    record(backend().database, "results.reparse", read=read, changed=changed)
-    click.echo(f"{plural(read, 'result text')} read, {plural(changed, 'order')} changed.")
-
-
-@click.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
-@with_appcontext
-def import_file(file: Path, dry_run: bool) -> None:
-    """Import FILE, the provider's Advanced Export or an export of this program. Exit code 2: FILE is neither."""
-    show_import(backend().database, file, dry_run)
-
-
-@click.command("undo-import")
-@click.argument("import_id", type=int)
-@with_appcontext
-def revert_import(import_id: int) -> None:
-    """Undo import IMPORT_ID for every order that has not changed since."""
-    try:
-        restored, kept = undo_import(backend().database, import_id)
-    except NotPossibleError as error:
-        raise Refusal(str(error)) from error
-    record(backend().database, "import.undo", f"import {import_id}", restored=restored, kept=kept)
-    click.echo(f"{plural(restored, 'order')} restored, {kept:,} kept because something changed since.")
-
-
 def submit_file(backend: Backend, options: SubmitOptions) -> int:
     """Read the file, show the cost, ask, order and report. Return the exit code.
 
@@ -176,7 +98,7 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
         with provider_access(settings):  # held, so that the demo's provider lives as long as the command
             with led(settings, backend.database):
                 plan = backend.plan(_find_service(backend, options.service_id), _pairs(intake), COMMAND_LINE)
-            _say(*read_lines(options.file.name, intake), *plan_lines(plan), *second_lines(plan, intake))
+            say(*read_lines(options.file.name, intake), *plan_lines(plan), *second_lines(plan, intake))
             _refuse_objections(plan)
             _ask(settings, plan, options.yes)
             with led(settings, backend.database):
@@ -195,53 +117,6 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
         raise click.ClickException(str(error)) from error
     except DatabaseUnavailableError as error:
         raise click.ClickException(f"{error.sentence} {AGAIN}") from error
-
-
-def list_services(backend: Backend, refresh: bool) -> None:
-    """Print one service a line: id, price and title, separated by tabs."""
-    try:
-        with led(backend.settings, backend.database):
-            if refresh:
-                backend.catalog.ask_now()
-            catalogue = backend.catalog.current()
-    except (GSMFusionAPIError, DemoError) as error:
-        raise click.ClickException(str(error)) from error
-    for service in catalogue.services:
-        click.echo(f"{service.package_id}\t{service.price:g}\t{service.title}")
-    if catalogue.error:
-        raise click.ClickException(f"The provider did not answer, so this list may be old. {catalogue.error}")
-
-
-def sync_results(backend: Backend) -> None:
-    """Ask for the results of all pending orders and print how many changed."""
-    try:
-        report = sync_or_follow(backend.settings, backend.database)
-    except (NotSentError, DemoError) as error:
-        raise click.ClickException(str(error)) from error
-    record(backend.database, "results.request", asked=report.asked, updated=report.updated)
-    click.echo(
-        f"{plural(report.asked, 'order')} asked for in {plural(report.calls, 'call')}: "
-        f"{report.updated:,} changed, {report.pending:,} still pending."
-    )
-    if report.error:
-        raise click.ClickException(f"The round ended early. {report.error}")
-
-
-def show_import(database: IMEIDatabase, file: Path, dry_run: bool) -> None:
-    """Import a file, or only plan it, and print the counts and each row that is left out with its reason."""
-    try:
-        rows = read_orders(file)
-        if dry_run:
-            plan = plan_import(database, rows)
-        else:
-            import_id, plan = import_orders(database, rows, file.name)
-            record(database, "import.confirm", f"import {import_id}", file=file.name, rows=plan.summary)
-    except UnreadableFileError as error:
-        raise Refusal(str(error)) from error
-    for row in plan.left_out:
-        words = "not matched: " if row.fate is Fate.UNMATCHED else ""
-        _say(f"row {row.number}: {words}{row.reason}")
-    click.echo(f"{'Nothing was written' if dry_run else f'Import {import_id}'}: {plan.summary}.")
 
 
 def exit_code(outcomes: Mapping[Outcome, int]) -> int:
@@ -323,7 +198,7 @@ def _read(settings: Settings, options: SubmitOptions) -> Intake:
     except UnreadableFileError as error:
         raise Refusal(str(error)) from error
     if not intake.ready:
-        _say(*read_lines(file.name, intake))
+        say(*read_lines(file.name, intake))
         raise Refusal(f"{file.name} holds no IMEI that can be ordered.")
     return intake
 
@@ -381,7 +256,7 @@ def _see_through(backend: Backend, batch_id: int, as_json: bool) -> int:
         signal.signal(number, lambda *_: stop.set())
     result = _run_with_bar(backend, batch_id, stop)
     if stop.is_set():
-        _say(f"Stopped. Run the same command again to continue batch {batch_id}; nothing is ordered twice.")
+        say(f"Stopped. Run the same command again to continue batch {batch_id}; nothing is ordered twice.")
         return INTERRUPTED
     found = progress(backend.database, batch_id)
     if found is None:
@@ -404,12 +279,12 @@ def _audited(backend: Backend, found: Progress, code: int) -> int:
     try:
         reports = [audit_now(backend, since, account) for account in accounts]
     except (click.ClickException, DatabaseUnavailableError) as error:
-        _say(f"A call was in doubt, and no audit could be made. {error}")
+        say(f"A call was in doubt, and no audit could be made. {error}")
         return code
     lines = [line for report in reports for line in report_lines(report)]
-    _say("A call of this batch was in doubt, so our orders were compared with the provider's:", *lines)
+    say("A call of this batch was in doubt, so our orders were compared with the provider's:", *lines)
     if not all(report.complete for report in reports):
-        _say("The audit is not complete: run `flask audit` later.")
+        say("The audit is not complete: run `flask audit` later.")
     return DISAGREES if any(report.disagrees for report in reports) and code != IN_DOUBT else code
 
 
@@ -437,7 +312,3 @@ def _details(found: Progress | None) -> str | None:
         asking = ", asking the provider's list" if found.state is BatchState.FINISHED else ""
         words.append(f"{found.outcomes[Outcome.IN_DOUBT]:,} in doubt{asking}")
     return ", ".join([*words, found.notice] if found.notice else words)
-
-
-def _say(*lines: str) -> None:
-    click.echo("\n".join(lines), err=True)

@@ -4,7 +4,7 @@ from handmade_calls import one, planned
 from simulated_provider import Simulator, settings_at
 from web_client import Provider, make_app
 
-from commands.submit import init_commands
+from commands import init_commands
 from database import IMEIDatabase
 from orders import BatchState
 from settings import Settings

@@ -9,43 +9,31 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from datetime import datetime
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 from click.testing import Result
+from command_line import at_provider, imeis, make_app, run
 from flask import Flask
 from forked_command import ForkedCommand
 from gunicorn_server import environ_of
 from handmade_calls import read_balance
 from waiting import wait_until
 
-from account.requests import ProviderRequests
-from backend import Backend
 from commands import submit as commands
-from commands.submit import DISAGREES, exit_code, figures, init_commands
+from commands.submit import DISAGREES, exit_code, figures
 from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
-from imei import luhn_check_digit
 from orders import Outcome, ServiceInfo, SubmissionResult
-from results import sync as order_sync
 from runner import run_or_follow, start_background
 from settings import Settings
 from simulator.knobs import Knobs
 from simulator.server import Simulator
 from storage.batch_queries import progress
-from submission import runner_alive
 
 ROOT = Path(__file__).parents[2]
 SERVICE = "1739"
-
-
-def imeis(count: int, start: int = 0) -> list[str]:
-    """Made-up IMEIs with right check digits."""
-    bodies = [f"3533700{number:07d}" for number in range(start, start + count)]
-    return [body + luhn_check_digit(body) for body in bodies]
 
 
 @pytest.fixture
@@ -56,15 +44,7 @@ def provider() -> Iterator[Simulator]:
 
 @pytest.fixture
 def real(settings: Settings, provider: Simulator) -> Settings:
-    """Settings of a real account, whose provider is on loopback."""
-    return replace(settings, api_key="DEMO-KEY", username="demo", base_url=provider.base_url, settle_quiet=0.0)
-
-
-def make_app(settings: Settings, database: IMEIDatabase) -> Flask:
-    app = Flask("command_test")
-    app.extensions["backend"] = Backend(settings, database, ProviderRequests(database), Event())
-    init_commands(app)
-    return app
+    return at_provider(settings, provider)
 
 
 @pytest.fixture
@@ -80,10 +60,6 @@ def stock(tmp_path: Path) -> Path:
     path = tmp_path / "stock.csv"
     path.write_text("\n".join(["IMEI", *good, good[3], mistyped, "broken screen"]) + "\n", encoding="utf-8")
     return path
-
-
-def run(app: Flask, *words: str | Path, typed: str | None = None) -> Result:
-    return app.test_cli_runner().invoke(args=[str(word) for word in words], input=typed)
 
 
 def last_json(result: Result) -> dict[str, object]:
@@ -460,17 +436,6 @@ def test_the_figures_are_every_field_of_the_result_but_the_lists() -> None:
     assert json.loads(json.dumps(figures(result)))["throughput"] == 4.0
 
 
-def test_services_are_listed_one_a_line_and_refreshed_on_demand(app: Flask, provider: Simulator) -> None:
-    lines = run(app, "services").stdout.splitlines()
-    assert len(lines) == 236
-    assert any(line.startswith(f"{SERVICE}\t0.08\t") for line in lines)
-    asked = len(provider.calls())
-    run(app, "services")
-    assert len(provider.calls()) == asked
-    run(app, "services", "--refresh")
-    assert len(provider.calls()) == asked + 1
-
-
 def test_a_backup_is_a_database_of_the_same_orders(app: Flask, data_dir: Path, tmp_path: Path, stock: Path) -> None:
     run(app, "submit", stock, "--service", SERVICE, "--yes")
     for words, folder in ((("backup",), data_dir / "backups"), (("backup", tmp_path / "safe"), tmp_path / "safe")):
@@ -520,64 +485,6 @@ def test_ctrl_c_and_the_same_command_again_order_every_imei_once(
     assert code == 0, said
     assert json.loads(printed.splitlines()[-1])["successful"] == 250
     assert len({charge.imei for charge in provider.charges()}) == len(provider.charges()) == 250
-
-
-def test_sync_and_reparse_say_what_they_did(app: Flask, provider: Simulator, database: IMEIDatabase) -> None:
-    runner = app.test_cli_runner()
-    assert "0 orders asked for" in runner.invoke(args=["sync"]).output
-    order = {"order_id": "5", "imei": imeis(1)[0], "status": "Pending", "result_code": "Model: iPhone 12"}
-    database.insert_order(order)
-    asked = runner.invoke(args=["sync"])
-    assert asked.output.startswith("1 order asked for in 1 call: 0 changed, 1 still pending.")
-    provider.set(fault="maintenance", fault_actions=("getimeis",))
-    assert runner.invoke(args=["sync"]).exit_code == 1
-    assert runner.invoke(args=["reparse"]).output == "1 result text read, 1 order changed.\n"
-
-
-def test_sync_is_done_by_the_process_that_is_the_runner(
-    app: Flask, real: Settings, provider: Simulator, database: IMEIDatabase
-) -> None:
-    """Only one process asks, so that the limit of calls is kept; the command says what that round brought."""
-    database.insert_order({"order_id": "5", "imei": imeis(1)[0], "status": "Pending"})
-    background = start_background(replace(real, auto_sync_interval=0), database)
-    try:
-        wait_until(lambda: runner_alive(real.data_dir), "a runner")
-        asked = app.test_cli_runner().invoke(args=["sync"])
-    finally:
-        background.stop()
-    assert asked.output.startswith("1 order asked for in 1 call: 0 changed, 1 still pending.")
-    done = [database.get_setting(name) for name in (order_sync.REQUESTED, order_sync.DONE)]
-    assert done[0] == done[1] is not None
-    assert [call.action for call in provider.calls()].count("getimeis") == 1
-
-
-def test_an_import_says_what_it_would_do_and_does_it(app: Flask, database: IMEIDatabase, tmp_path: Path) -> None:
-    file = tmp_path / "export.csv"
-    file.write_text(f"SERVICE,IMEI NO.,STATUS,ORDER DATE\nA,{imeis(1)[0]},Completed,2025-11-14 3:33:00\nA,x,Pending,\n")
-    runner = app.test_cli_runner()
-    dry = runner.invoke(args=["import", str(file), "--dry-run"])
-    assert "row 3: 'x' is not an IMEI." in dry.output
-    assert "Nothing was written: 1 new, 0 updated, 0 unchanged, 1 not understood." in dry.output
-    assert database.count_orders() == 0
-    assert "Import 1: 1 new" in runner.invoke(args=["import", str(file)]).output
-    assert "1 order restored" in runner.invoke(args=["undo-import", "1"]).output
-    assert runner.invoke(args=["undo-import", "1"]).exit_code == 2
-    file.write_text("colour\nblack\n")
-    assert runner.invoke(args=["import", str(file)]).exit_code == 2
-
-
-def test_an_import_names_the_rows_that_it_could_not_match(app: Flask, database: IMEIDatabase, tmp_path: Path) -> None:
-    [imei] = imeis(1)
-    order = {"order_id": "1", "imei": imei, "service_name": "A", "order_date": datetime(2025, 11, 14, 8, 33)}
-    database.insert_order({**order, "status": "Completed"})
-    file = tmp_path / "export.csv"
-    line = f"A,{imei},Completed,2025-11-14"
-    file.write_text(f"SERVICE,IMEI NO.,STATUS,ORDER DATE\n{line} 3:33:00\n{line} 2:33:00\n")
-    for args in (["--dry-run"], []):
-        said = app.test_cli_runner().invoke(args=["import", str(file), *args]).output
-        assert "row 3: not matched: Our orders of this IMEI and service" in said
-        assert "0 new, 0 updated, 1 unchanged, 0 not understood, 1 not matched; 1 found by IMEI" in said
-    assert database.count_orders() == 1
 
 
 def test_a_batch_gets_the_names_of_the_command(app: Flask, database: IMEIDatabase, stock: Path) -> None:
