@@ -67,11 +67,9 @@ def restore(file: Path, yes: bool) -> None:
     What it replaces is kept in the folder `replaced`. Answers that are newer than the backup stay, and nothing is
     ordered before `flask rebuild-from-provider` has restored the orders that they and the provider's list name.
     """
-    settings: Settings = current_app.extensions["settings"]
+    settings = settings_alone()
     if settings.database_url:
         raise click.ClickException(ON_A_SERVER)
-    if "database" in current_app.extensions:  # opened by this process, to find its commands
-        current_app.extensions["database"].close()
     try:
         with alone(settings.database_path):
             _restore(file, settings, yes)
@@ -79,6 +77,14 @@ def restore(file: Path, yes: bool) -> None:
         raise click.ClickException(f"Nothing was restored. {error}") from error
     except OSError as error:
         raise click.ClickException(f"Nothing was restored: {error.strerror}.") from error
+
+
+def settings_alone() -> Settings:
+    """Return the settings; close the database if this process has opened it to find its commands."""
+    if "database" in current_app.extensions:
+        current_app.extensions["database"].close()
+    settings: Settings = current_app.extensions["settings"]
+    return settings
 
 
 def _restore(file: Path, settings: Settings, yes: bool) -> None:

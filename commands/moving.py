@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
-from flask import current_app
 from flask.cli import with_appcontext
 
 from amounts import money, plural
 from commands.audit_log import record
+from commands.backups import settings_alone
 from database import DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
 from results import MoveError, MovePlan, MoveReport, move, plan_move, undo_move
 from settings import Settings, SettingsError, database_url
@@ -38,9 +38,7 @@ def move_to_postgres(address: str | None, yes: bool, replace: bool, undo: bool) 
     Orders nothing. Either all is copied and equal, or nothing: then run it again. The file is kept, but the program
     does not use it any more. An address with a password is better set in .env than given here, where others can see it.
     """
-    settings: Settings = current_app.extensions["settings"]
-    if "database" in current_app.extensions:  # opened by this process, to find its commands
-        current_app.extensions["database"].close()
+    settings = settings_alone()
     try:
         wanted = database_url(address or "") or settings.database_url
         _undo(settings, wanted, yes) if undo else _move(settings, wanted, yes, replace)

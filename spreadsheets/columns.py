@@ -52,6 +52,19 @@ class Tally:
     weight: float = 0.0  #: good IMEIs count 1, doubtful ones less
     samples: list[str] = field(default_factory=list)
 
+    def add(self, cell: str | int | float) -> None:
+        """Count the values of a cell that may hold some."""
+        values = classify(cell)
+        if not values:
+            return
+        good = sum(value.imei != "" and value.note not in COMPLETIONS for value in values if value.kind in _SURE)
+        carriers = sum(value.imei != "" for value in values)
+        self.weight += max(map(_weight, values))
+        self.cells += carriers > 0
+        self.imeis += good
+        self.others += max(carriers, _runs(cell, carriers)) - good
+        self.formulas += values[0].note == NO_VALUE
+
     @property
     def share(self) -> float:
         """The share of IMEIs among the filled cells, 0 to 1; lower where few cells are filled."""
@@ -93,7 +106,7 @@ class Survey:
             tally.imeis += 1
         elif _worth_a_look(cell):
             self.long_cells |= isinstance(cell, str) and ("\n" in cell or "\r" in cell)
-            _weigh(tally, cell)
+            tally.add(cell)
         elif isinstance(cell, str) and len(self.dull) < MOST_DULL:
             self.dull.add(cell)
 
@@ -256,19 +269,6 @@ def _worth_a_look(cell: object) -> TypeGuard[str | int | float]:
     return isinstance(cell, (int, float)) and cell >= 10**13
 
 
-def _weigh(tally: Tally, cell: str | int | float) -> None:
-    values = classify(cell)
-    if not values:
-        return
-    good = sum(value.imei != "" and value.note not in COMPLETIONS for value in values if value.kind in _SURE)
-    carriers = sum(value.imei != "" for value in values)
-    tally.weight += max(map(_weight, values))
-    tally.cells += carriers > 0
-    tally.imeis += good
-    tally.others += max(carriers, _runs(cell, carriers)) - good
-    tally.formulas += values[0].note == NO_VALUE
-
-
 def _runs(cell: str | int | float, carriers: int) -> int:
     """Count the runs of 14 to 17 digits in a cell; a short cell with an IMEI has no room for another."""
     text = str(cell)
@@ -277,7 +277,7 @@ def _runs(cell: str | int | float, carriers: int) -> int:
 
 def _weight(value: Found) -> float:
     """Return how strongly a value shows that its column holds IMEIs: weakly with a wrong check digit or without one."""
-    if value.kind in (Kind.READY, Kind.REPAIRED):
+    if value.kind in _SURE:
         if value.imei[:2] not in REPORTING_BODIES:
             return 0.3
         return 0.5 if value.note in COMPLETIONS else 1.0

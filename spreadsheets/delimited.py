@@ -20,12 +20,13 @@ MOST_CELLS = 1_500_000  #: in one row, which may hold a whole list side by side
 DELIMITERS = (",", ";", "\t", "|")
 DELIMITER_NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
+#: Byte order mark, the encoding that reads it, and the one of the text behind it.
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig", "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32", "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16", "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16", "utf-16-be"),
 )
 _SAMPLE = 32 * 1024  #: characters that the delimiter is chosen by
 _BLOCK = 1024 * 1024  #: bytes a step of the UTF-8 check
@@ -54,7 +55,7 @@ class Delimited:
 
         Raises LongCellError, and UnreadableFileError when a row has too many cells or time is up.
         """
-        stream = io.TextIOWrapper(io.BytesIO(self.data), self.encoding, errors="replace", newline="")
+        stream = _stream(self.data, self.encoding)
         quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
         number = 0
         try:
@@ -77,7 +78,7 @@ class Delimited:
 
     def has_open_quote(self, deadline: Deadline) -> bool:
         """Whether a quote is never closed, or is closed in the middle of a cell after other cells."""
-        stream = io.TextIOWrapper(io.BytesIO(self.data), self.encoding, errors="replace", newline="")
+        stream = _stream(self.data, self.encoding)
         try:
             for number, _ in enumerate(csv.reader(stream, delimiter=self.delimiter, strict=True)):
                 if not number & 4095:
@@ -93,7 +94,7 @@ class Delimited:
 
 def find_encoding(data: bytes) -> str:
     """Return the encoding by byte order mark, NUL bytes or strict UTF-8; otherwise Windows' western encoding."""
-    for mark, name in _BOMS:
+    for mark, name, _ in MARKS:
         if data.startswith(mark):
             return name
     sample = data[:4096]
@@ -116,7 +117,7 @@ def find_delimiter(data: bytes, encoding: str) -> str:
 
 
 def _score(text: str, delimiter: str) -> int:
-    """Return 10 for each IMEI that is a cell or stands in a list, and 1 for each that is taken out of words."""
+    """Return 10 for each IMEI that is a cell or part of a list, and 1 for each that is taken out of words."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         return sum(_cell_score(cell) for cells in reader for cell in islice(cells, 256))
@@ -135,8 +136,12 @@ def _cell_score(cell: str) -> int:
 
 def decoded(data: bytes, encoding: str, characters: int) -> str:
     """Return the first characters of a text. Raises LookupError, or UnicodeError for a wrong encoding."""
-    with io.TextIOWrapper(io.BytesIO(data), encoding, errors="replace", newline="") as stream:
+    with _stream(data, encoding) as stream:
         return stream.read(characters)
+
+
+def _stream(data: bytes, encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(data), encoding, errors="replace", newline="")
 
 
 def _is_utf8(data: bytes) -> bool:

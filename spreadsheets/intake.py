@@ -207,7 +207,12 @@ class Intake:
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns of the chosen sheet."""
-        return next((sheet.columns for sheet in self.sheets if sheet.name == self.chosen.sheet), ())
+        return columns_of(self.sheets, self.chosen)
+
+
+def columns_of(sheets: Sequence[SheetSummary], chosen: Choice) -> tuple[Column, ...]:
+    """Return the columns of the chosen sheet."""
+    return next((sheet.columns for sheet in sheets if sheet.name == chosen.sheet), ())
 
 
 def second_columns(chosen: Choice, columns: Sequence[Column]) -> tuple[int, ...]:

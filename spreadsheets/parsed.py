@@ -12,7 +12,7 @@ from typing import Any
 
 from imei import Kind
 from spreadsheets.buckets import Buckets, PlacedValue
-from spreadsheets.intake import ALL_COLUMNS, NOT_TAKEN, Choice, Column, Intake, SheetSummary, second_columns
+from spreadsheets.intake import ALL_COLUMNS, NOT_TAKEN, Choice, Column, Intake, SheetSummary, columns_of, second_columns
 from spreadsheets.values import CellMark, ColumnReader, Counts, Values
 from workbooks import FileKind, UnreadableFileError
 
@@ -44,7 +44,7 @@ class Parsed:
             raise UnreadableFileError(
                 f"The file holds {len(ready):,} different IMEIs, and a batch takes {limit:,}: split it."
             )
-        columns = next((sheet.columns for sheet in self.sheets if sheet.name == chosen.sheet), ())
+        columns = columns_of(self.sheets, chosen)
         return Intake(
             kind=self.kind,
             chosen=chosen,

@@ -24,6 +24,7 @@ from spreadsheets.intake import (
     Choice,
     Intake,
     SheetSummary,
+    columns_of,
     long_numbers,
     second_columns,
 )
@@ -261,6 +262,5 @@ def _most_rows(limit: int) -> int:
 def _parsed(
     kind: FileKind, chosen: Choice, sheets: tuple[SheetSummary, ...], warnings: list[str], walked: _Walk
 ) -> Parsed:
-    columns = next(sheet.columns for sheet in sheets if sheet.name == chosen.sheet)
-    reader = walked.reader_of(chosen, second_columns(chosen, columns))
+    reader = walked.reader_of(chosen, second_columns(chosen, columns_of(sheets, chosen)))
     return Parsed(kind, chosen, sheets, tuple(warnings), reader.counts, reader.values)

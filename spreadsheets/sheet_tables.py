@@ -24,7 +24,7 @@ class TableForm:
 
 def append_cells(
     name: str,
-    table: Sequence[Row] | Iterable[Row],
+    table: Iterable[Row],
     form: TableForm,
     columns: Sequence[AddedColumn],
     added: Iterable[AddedRow],

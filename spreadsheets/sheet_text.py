@@ -3,7 +3,6 @@
 This module must not know what the added fields mean.
 """
 
-import codecs
 import csv
 import io
 import re
@@ -12,17 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from spreadsheets.delimited import MARKS
 from spreadsheets.writing import guarded
 from workbooks import AddedColumn, AddedRow, find_titles
 
-#: Encodings whose byte order mark is kept apart from the text.
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
+#: An encoding that reads a byte order mark → that of a text without one.
 _WITHOUT_MARK = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
 
 
@@ -81,7 +74,7 @@ class _Text:
 
     def __init__(self, data: bytes, form: TextForm) -> None:
         self._form = form
-        found = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), None)
+        found = next(((mark, name) for mark, _, name in MARKS if data.startswith(mark)), None)
         marked = found is not None and form.encoding.startswith(found[1][:5])
         self.mark, self.encoding = found if found and marked else (b"", form.encoding)
         self.encoding = _WITHOUT_MARK.get(self.encoding, self.encoding)

@@ -15,8 +15,6 @@ from workbooks import Deadline, FileKind, Row, UnreadableFileError, Workbook, fi
 
 TOP_ROWS = 20  #: rows that may hold the titles
 
-#: Whether the cells of a row are the titles that are looked for.
-IsHeader = Callable[[Row], bool]
 #: Gets the cells of a row; returns the place of each column that they name, {} where they are not the titles.
 FindColumns = Callable[[Sequence[object]], dict[str, int]]
 
@@ -28,7 +26,7 @@ def rows_below_titles(
 
     Raises UnreadableFileError with the words of missing for a file without such titles.
     """
-    rows = find_table(data, lambda row: bool(find_columns(row[1])))
+    rows = find_table(data, find_columns)
     if rows is None:
         raise UnreadableFileError(missing)
     return _below_titles(rows, find_columns)
@@ -43,7 +41,7 @@ def _below_titles(rows: Iterator[Row], find_columns: FindColumns) -> Iterator[tu
             yield number, {name: cells[at] for name, at in places.items() if at < len(cells)}
 
 
-def find_table(data: bytes | Path, is_header: IsHeader) -> Iterator[Row] | None:
+def find_table(data: bytes | Path, find_columns: FindColumns) -> Iterator[Row] | None:
     """Return the rows of the first table with the titles near its top, including the titles; None without one.
 
     Raises UnreadableFileError, also while the rows are taken.
@@ -52,28 +50,28 @@ def find_table(data: bytes | Path, is_header: IsHeader) -> Iterator[Row] | None:
     content = read_content(data)
     kind = find_kind(content)
     if kind is not FileKind.CSV:
-        return _in_workbook(Workbook(content, kind, deadline), is_header)
-    return _in_text(content, is_header, deadline)
+        return _in_workbook(Workbook(content, kind, deadline), find_columns)
+    return _in_text(content, find_columns, deadline)
 
 
-def _in_workbook(book: Workbook, is_header: IsHeader) -> Iterator[Row] | None:
+def _in_workbook(book: Workbook, find_columns: FindColumns) -> Iterator[Row] | None:
     for sheet in sorted(book.sheets, key=lambda sheet: sheet.hidden):
-        if _has_header(book.rows(sheet), is_header):
+        if _has_titles(book.rows(sheet), find_columns):
             return book.rows(sheet)
     return None
 
 
-def _in_text(content: bytes, is_header: IsHeader, deadline: Deadline) -> Iterator[Row] | None:
+def _in_text(content: bytes, find_columns: FindColumns, deadline: Deadline) -> Iterator[Row] | None:
     encoding = find_encoding(content)
     tables = (Delimited(content, encoding, delimiter) for delimiter in DELIMITERS)
     for reading in (reading for table in tables for reading in (table, replace(table, quoted=False))):
         try:
-            if _has_header(reading.rows(deadline), is_header):
+            if _has_titles(reading.rows(deadline), find_columns):
                 return reading.rows(deadline)
         except LongCellError:
             continue
     return None
 
 
-def _has_header(rows: Iterator[Row], is_header: IsHeader) -> bool:
-    return any(is_header(row) for row in islice(rows, TOP_ROWS))
+def _has_titles(rows: Iterator[Row], find_columns: FindColumns) -> bool:
+    return any(find_columns(cells) for _, cells, _ in islice(rows, TOP_ROWS))

@@ -11,7 +11,7 @@ LINES = [["Export of today"], HEADER, ["1", "353370080000001"], ["2", "353370080
 
 
 def cells_of(data: bytes) -> list[list[object]] | None:
-    found = find_table(data, lambda row: list(row[1]) == HEADER)
+    found = find_table(data, lambda cells: {"imei": 1} if list(cells) == HEADER else {})
     return None if found is None else [list(row[1]) for row in found]
 
 
