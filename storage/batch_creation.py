@@ -41,8 +41,11 @@ EARLIER = (
     f" substr(coalesce(result_code_display, ''), 1, {WORDS}) AS words, id"
 )
 #: The newest order first, by its date, and by its row id where there is none: files bring old orders later than new
-#: ones.
-NEWEST = "order_date DESC NULLS LAST, id DESC"
+#: ones. A file with the provider's local time may date an order hours ahead: no order is newer than its row.
+NEWEST = (
+    "CASE WHEN order_date > created_at THEN created_at ELSE order_date END DESC NULLS LAST,"
+    " order_date DESC NULLS LAST, id DESC"
+)
 #: First the order that answers for an IMEI: one that waits for its result, else the newest.
 ANSWERS = f"(order_id IS NOT NULL AND coalesce(status, '') NOT IN ('Completed', 'Rejected')) DESC, {NEWEST}"
 #: coalesce() keeps SQLite from looking through every order of a service, or every completed one.

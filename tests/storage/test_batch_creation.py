@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +11,9 @@ from batch_checks import outcomes
 from handmade_calls import OTHER, answered, call, one, unanswered
 from plain_sql import run
 from simulated_provider import SERVICE, imeis
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from orders import BatchState
 from schema import orders
 from storage.batch_creation import (
@@ -184,6 +184,20 @@ def test_an_old_order_of_a_file_does_not_hide_the_newest_result(database: IMEIDa
     with database.read() as connection:
         assert [order.order_id for order in known_orders(connection, SERVICE, [imei])] == ["new"]
     assert outcomes(database, create_batch(database, new_batch([imei], resend_rejected=True))) == {"duplicate": 1}
+
+
+def test_an_order_that_a_file_dates_ahead_does_not_hide_one_that_is_placed_later(database: IMEIDatabase) -> None:
+    """The file has the provider's local time. Else the later order would be paid again by a page that never showed it."""
+    [imei] = imeis(1)
+    row = {"imei": imei, "service_id": SERVICE, "status": "Completed"}
+    for order_id, ahead in (("file", 3), ("newer in the file", 5)):
+        database.insert_order({**row, "order_id": order_id, "order_date": utc_now() + timedelta(hours=ahead)})
+    answered(database, call(database, [imei], recheck=True), 15)
+    database.update_order_status("15", "Completed")
+    with database.write() as connection:
+        assert [order.order_id for order in known_orders(connection, SERVICE, [imei])] == ["15"]
+        connection.execute(delete(orders).where(orders.c.order_id == "15"))
+        assert [order.order_id for order in known_orders(connection, SERVICE, [imei])] == ["newer in the file"]
 
 
 def test_rechecks_order_what_has_a_result_and_nothing_that_is_in_doubt(database: IMEIDatabase) -> None:
