@@ -140,6 +140,7 @@ class NewBatch:
     confirm_token: str | None = None  #: one token makes one batch, however often it is sent
     recheck: bool = False  #: the user wants IMEIs with a result of the same service placed again
     resend_rejected: bool = False  #: the user wants IMEIs of rejected orders of the same service placed again
+    seen: frozenset[int] | None = None  #: row ids of the earlier orders that these two mean; None: any
     budget: float | None = None  #: US dollars that this UTC day may cost, promises included; None: no limit
     held: float | None = None  #: US dollars that the account holds; None where that is not known
     customer: str = ""
@@ -166,8 +167,9 @@ def create_batch(
 
     A known confirm token, or an unfinished batch of the same fingerprint, gives that batch back (running again, at the
     confirmed price where that is higher); so does one in doubt, where nothing else is left to send. IMEIs that are in
-    flight, in doubt or already ordered with this service become duplicates. A batch that is given back still counts
-    for who created it. and_then writes more in the same transaction.
+    flight, in doubt or already ordered with this service become duplicates, even if that was after
+    the plan was made. A batch that is given back still counts for who created it. and_then writes more in the same
+    transaction.
     Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money.
     """
     with database.write() as connection:
@@ -298,7 +300,8 @@ def _left_out(connection: Connection, new: NewBatch) -> dict[str, str]:
     }
     again: dict[str, bool] = {OrderStatus.COMPLETED: new.recheck, OrderStatus.REJECTED: new.resend_rejected}
     for order in known_orders(connection, new.service_id, imeis):
-        if not again.get(order.status or "", False):
+        is_seen = new.seen is None or order.id in new.seen
+        if not (is_seen and again.get(order.status or "", False)):
             what = f", which names it as IMEI 2 of {order.second_of}" if order.second_of else ""
             found.setdefault(order.imei, f"ordered already: order {order.order_id}{what}")
     return found

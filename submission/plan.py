@@ -22,12 +22,22 @@ NO_IMEI = "There is no IMEI to send: choose another column or sheet, or bring an
 NOTHING_LEFT = "Nothing is left to send: each of these IMEIs is ordered or under way already."
 
 
+#: Whether somebody who orders again knows of an earlier order.
+Knows = Callable[[EarlierOrder], bool]
+
+
+def any_order(_order: EarlierOrder, /) -> bool:
+    """Know of every order: the plan is shown, and compared with what was shown, before it is confirmed."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Which IMEIs of earlier orders are sent, and paid, a second time."""
+    """Which IMEIs of earlier orders are sent, and paid, a second time: where these orders are known."""
 
     checked: bool = False  #: those with a result
     rejected: bool = False  #: those whose order the provider rejected
+    knows: Knows = any_order  #: an IMEI whose order is not known is left out
 
 
 NOT_AGAIN = Again()
@@ -47,6 +57,8 @@ class Plan:
     checked: tuple[EarlierOrder, ...]  #: completed orders, left out unless recheck
     rejected: tuple[EarlierOrder, ...]  #: orders that the provider rejected, left out unless resend_rejected
     pending: tuple[EarlierOrder, ...]  #: orders that wait for their result, left out
+    repeated: tuple[EarlierOrder, ...]  #: of checked and rejected, those whose IMEIs are sent again
+    unseen: tuple[EarlierOrder, ...]  #: those that would be, but are not known to who orders; left out
     elsewhere: tuple[EarlierOrder, ...]  #: completed orders of other services, the newest of each IMEI; sent anyway
     in_flight: dict[str, int]  #: IMEI → unfinished batch that it is in, left out
     continues: int | None  #: the unfinished batch that confirming resumes
@@ -75,8 +87,9 @@ class Plan:
 
         It differs where somebody has ordered an IMEI since a page showed it as new.
         """
-        repeated = (self.checked if self.recheck else ()) + (self.rejected if self.resend_rejected else ())
-        return fingerprint(self.fingerprint, (str(order.id) for order in repeated)) if repeated else self.fingerprint
+        if not self.repeated:
+            return self.fingerprint
+        return fingerprint(self.fingerprint, (str(order.id) for order in self.repeated))
 
     @property
     def balance_after(self) -> float | None:
@@ -98,6 +111,7 @@ class Plan:
             confirm_token=token,
             recheck=self.recheck,
             resend_rejected=self.resend_rejected,
+            seen=frozenset(order.id for order in self.repeated),
             budget=budget,
             held=self.balance.credits if self.balance.trusted else None,
             actor=self.actor,
@@ -129,7 +143,10 @@ def make_plan(
         elsewhere = tuple(results_elsewhere(connection, service.package_id, names))
         limits = daily_limits(connection, means.actor.user_id, means.actor.token_id)
     earlier = _by_status(order for order in known if order.imei not in flying)
-    left_out = flying.keys() | _left_out(earlier, again)
+    asked = (earlier["checked"] if again.checked else ()) + (earlier["rejected"] if again.rejected else ())
+    repeated = tuple(order for order in asked if again.knows(order))
+    sent_again = {order.imei for order in repeated}
+    left_out = flying.keys() | {order.imei for order in known} - sent_again
     mark, count = fingerprint(service.package_id, names), sum(imei not in left_out for imei in names)
     plan = Plan(
         service=service,
@@ -140,6 +157,8 @@ def make_plan(
         checked=earlier["checked"],
         rejected=earlier["rejected"],
         pending=earlier["pending"],
+        repeated=repeated,
+        unseen=tuple(order for order in asked if order.imei not in sent_again),
         elsewhere=elsewhere,
         in_flight=flying,
         continues=unfinished_batch(database, mark, count),
@@ -160,12 +179,6 @@ def _by_status(orders: Iterable[EarlierOrder]) -> dict[str, tuple[EarlierOrder, 
     for order in orders:
         found[FATES.get(order.status or "", "pending")].append(order)
     return {name: tuple(listed) for name, listed in found.items()}
-
-
-def _left_out(earlier: Mapping[str, Iterable[EarlierOrder]], again: Again) -> set[str]:
-    """The IMEIs of earlier orders that are not sent a second time."""
-    sent_again = {name for name, sent in (("checked", again.checked), ("rejected", again.rejected)) if sent}
-    return {order.imei for name, orders in earlier.items() if name not in sent_again for order in orders}
 
 
 def service_objection(service: ServiceInfo | None, service_id: str) -> str:

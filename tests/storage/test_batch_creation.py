@@ -187,7 +187,7 @@ def test_an_old_order_of_a_file_does_not_hide_the_newest_result(database: IMEIDa
 
 
 def test_an_order_that_a_file_dates_ahead_does_not_hide_one_that_is_placed_later(database: IMEIDatabase) -> None:
-    """The file has the provider's local time. Else the later order would be paid again by a page that never showed it."""
+    """The file has the provider's local time. Else a page pays again for the later order that it never showed."""
     [imei] = imeis(1)
     row = {"imei": imei, "service_id": SERVICE, "status": "Completed"}
     for order_id, ahead in (("file", 3), ("newer in the file", 5)):

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from batch_checks import outcomes
 from handmade_calls import OTHER, answered, call, unanswered
 from simulated_provider import SERVICE, imeis
 from web_client import CARRIER, MAIL
 
 from database import IMEIDatabase
-from orders import Balance, Catalogue, ServiceInfo
+from orders import Balance, BatchNames, Catalogue, ServiceInfo
+from storage.batch_creation import create_batch
 from submission.plan import (
     NO_IMEI,
     NOT_AGAIN,
@@ -49,6 +51,25 @@ def test_each_imei_of_an_earlier_order_is_left_out_for_its_own_reason(database: 
     assert (found.count, round(found.cost, 2), found.objections) == (2, 0.16, ())
     assert round(found.balance_after or 0.0, 2) == 99.84
     assert plan(database, 6, Again(checked=True, rejected=True)).count == 4
+
+
+def test_what_is_checked_again_is_what_was_known_when_it_was_planned(database: IMEIDatabase) -> None:
+    """One IMEI has an order that the caller does not know, one gets an order after the plan was made."""
+    answered(database, call(database, imeis(2)), 1)
+    for order_id, status in (("1", "Completed"), ("2", "Rejected")):
+        database.update_order_status(order_id, status)
+    both = plan(database, 3, Again(checked=True, rejected=True))
+    assert (both.count, [order.order_id for order in both.repeated], both.unseen) == (3, ["1", "2"], ())
+    found = plan(database, 3, Again(checked=True, rejected=True, knows=lambda order: order.order_id != "1"))
+    assert [order.order_id for order in (*found.repeated, *found.unseen)] == ["2", "1"]
+    assert (found.count, len({found.mark, both.mark, both.fingerprint})) == (2, 3)
+    answered(database, call(database, imeis(2, first=1), recheck=True), 10)
+    for order_id in ("10", "11"):
+        database.update_order_status(order_id, "Completed")
+    assert outcomes(database, create_batch(database, both.batch(BatchNames("late"), "upload", None))) == {
+        "waiting": 1,
+        "duplicate": 2,
+    }
 
 
 def test_nothing_to_send_is_an_objection(database: IMEIDatabase) -> None:
