@@ -37,9 +37,10 @@ OPEN_ITEMS = sql(
     " WHERE batch_id IS NOT NULL"
 )
 EARLIER = (
-    "order_id, status, order_date, carrier, simlock, model, fmi, blacklist, service_name, verdict,"
-    f" substr(coalesce(result_code_display, ''), 1, {WORDS}) AS words, id"
+    "order_id, status, order_date, coalesce(updated_at, created_at) AS changed_at, carrier, simlock, model, fmi,"
+    f" blacklist, service_name, verdict, substr(coalesce(result_code_display, ''), 1, {WORDS}) AS words, id"
 )
+EARLIER_TIMES = {"order_date": orders.c.order_date.type, "changed_at": orders.c.updated_at.type}
 #: The newest order first, by its date, and by its row id where there is none: files bring old orders later than new
 #: ones. A file with the provider's local time may date an order hours ahead: no order is newer than its row.
 NEWEST = (
@@ -53,18 +54,18 @@ KNOWN_ORDERS = sql(
     f"SELECT imei, {EARLIER}, '' AS second_of FROM orders WHERE id IN (SELECT (SELECT id FROM orders"
     f"  WHERE imei = given.value AND coalesce(service_id, '') = :service ORDER BY {ANSWERS} LIMIT 1)"
     " FROM each(:imeis AS TEXT) given)"
-).columns(order_date=orders.c.order_date.type)
+).columns(**EARLIER_TIMES)
 #: A result about another device than the ordered one says nothing about the second IMEI of the ordered one.
 KNOWN_BY_SECOND_IMEI = sql(
     f"SELECT imei2 AS imei, {EARLIER}, imei AS second_of FROM orders WHERE id IN (SELECT (SELECT id FROM orders"
     "  WHERE imei2 IS NOT NULL AND imei2 = given.value AND imei != imei2 AND other_imei IS NULL"
     f"  AND coalesce(service_id, '') = :service ORDER BY {ANSWERS} LIMIT 1) FROM each(:imeis AS TEXT) given)"
-).columns(order_date=orders.c.order_date.type)
+).columns(**EARLIER_TIMES)
 RESULTS_ELSEWHERE = sql(
     f"SELECT imei, {EARLIER}, '' AS second_of FROM orders WHERE id IN (SELECT (SELECT id FROM orders"
     "  WHERE imei = given.value AND service_id != :service AND coalesce(status, '') = 'Completed'"
     f" ORDER BY {NEWEST} LIMIT 1) FROM each(:imeis AS TEXT) given) ORDER BY id DESC"
-).columns(order_date=orders.c.order_date.type)
+).columns(**EARLIER_TIMES)
 UNFINISHED = (
     select(batches.c.id)
     .where(

@@ -170,6 +170,7 @@ class EarlierOrder(NamedTuple):
     order_id: str | None
     status: str | None
     order_date: datetime | None  #: UTC
+    changed_at: datetime | None  #: UTC; when it, or its result, was stored
     carrier: str | None
     simlock: str | None
     model: str | None

@@ -55,14 +55,19 @@ from submission.ownership import Ownership
 from submission.placing import PlacingProvider
 from submission.plan import (
     NOT_AGAIN,
+    NOTHING_LEFT,
     Again,
+    Knows,
     Means,
     Plan,
     find_service,
+    known_to_program,
     make_plan,
     objections_of_parts,
     price_objection,
     service_objection,
+    shown_orders,
+    stored_before,
     unchecked,
 )
 from submission.recording import ListLimits, Recorder

@@ -5,8 +5,9 @@ no request.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from amounts import exceeds, money
@@ -22,6 +23,9 @@ NO_IMEI = "There is no IMEI to send: choose another column or sheet, or bring an
 NOTHING_LEFT = "Nothing is left to send: each of these IMEIs is ordered or under way already."
 
 
+#: A program that names no orders pays again only for IMEIs whose orders and results are older. A repeated request, and
+#: what somebody else has ordered on the same day, is younger; a program that runs once a day finds its orders older.
+KNOWN_AGE = timedelta(hours=12)
 #: Whether somebody who orders again knows of an earlier order.
 Knows = Callable[[EarlierOrder], bool]
 
@@ -29,6 +33,23 @@ Knows = Callable[[EarlierOrder], bool]
 def any_order(_order: EarlierOrder, /) -> bool:
     """Know of every order: the plan is shown, and compared with what was shown, before it is confirmed."""
     return True
+
+
+def shown_orders(rows: Collection[int]) -> Knows:
+    """Know of the orders with these row ids, which a page has shown."""
+    return lambda order: order.id in rows
+
+
+def stored_before(moment: datetime) -> Knows:
+    """Know of the orders that were stored, with their results, before a moment in UTC."""
+    return lambda order: order.changed_at is not None and order.changed_at < moment
+
+
+def known_to_program(order_ids: Collection[str] | None, now: datetime) -> Knows:
+    """Know of the orders that a program names; of older ones where it names none at all. now: UTC."""
+    if order_ids is None:
+        return stored_before(now - KNOWN_AGE)
+    return lambda order: order.order_id in order_ids
 
 
 @dataclass(frozen=True, slots=True)

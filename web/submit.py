@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
 from backend import backend
+from database import utc_now
 from devices import fits
 from orders import BatchNames
 from people import Role
@@ -19,8 +20,9 @@ from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
 from storage.model_store import TAC, PhoneModel, models_of
 from storage.rows import Order
-from submission import Again, Plan
+from submission import NOTHING_LEFT, Again, Knows, Plan, known_to_program, shown_orders
 from web.access import allow, current_actor, record_nothing
+from web.context import row_number
 from web.format import ago, plural, result_words
 from web.lots import model_words, service_words
 from web.ordering import must_type, plan_few, price_list, shown_price, start_batch, started
@@ -32,6 +34,8 @@ blueprint = Blueprint("submit", __name__)
 
 #: More IMEIs than this need the preview of a batch.
 FEW = 20
+NOT_SHOWN = "Nothing was sent: {imei} was checked before. See the result below, then order again."
+NOT_NAMED = "Nothing was sent: {imei} has the order {order}. To pay again, look at it and send its id as known_orders."
 SENT_BEFORE = "This form was sent before. Nothing more was sent: this is the batch that it made."
 
 
@@ -44,6 +48,7 @@ class Posted:
     token: str | None  #: one token makes one batch
     recheck: bool
     shown_price: float | None = None  #: US dollars an IMEI on the page; None where the form does not say
+    seen: frozenset[int] = frozenset()  #: row ids of the earlier orders that the page showed
 
 
 @blueprint.get("/submit")
@@ -80,7 +85,7 @@ def order() -> ResponseReturnValue:
         record_nothing()
         flash(SENT_BEFORE)
         return go_to("batches.live", batch_id=batch_id)
-    plan, objections = _plan(posted)
+    plan, objections = _plan(posted, shown_orders(posted.seen), NOT_SHOWN)
     if plan is not None and (len(plan.imeis) > FEW or must_type(backend(), plan)):
         record_nothing()
         token = drafts.from_imeis([imei for imei, _ in plan.imeis], _label(plan.imeis), posted.service_id)
@@ -99,8 +104,8 @@ def order() -> ResponseReturnValue:
 @allow(Role.OPERATOR, "batch.confirm", takes_token=True)
 def order_and_follow() -> Response:
     """Order the posted IMEIs and stream their progress until all have an outcome."""
-    posted = _posted()
-    plan, objections = _plan(posted)
+    posted, named = _posted(), request.form.getlist("known_orders") or None
+    plan, objections = _plan(posted, known_to_program(named, utc_now()), NOT_NAMED)
     if plan is None or objections:
         abort(400, " ".join(objections))
     if not backend().streams.acquire(blocking=False):
@@ -150,12 +155,16 @@ def _posted() -> Posted:
     form = request.form
     text = "\n".join(form.getlist("imei") + form.getlist("imeis"))
     service_id = form.get("service_id", "").strip()
-    shown = shown_price(form.get("prices", ""), service_id)
-    return Posted(text.strip(), service_id, form.get("token") or None, "recheck" in form, shown)
+    price = shown_price(form.get("prices", ""), service_id)
+    seen = frozenset(form.getlist("seen", type=row_number))
+    return Posted(text.strip(), service_id, form.get("token") or None, "recheck" in form, price, seen)
 
 
-def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
-    """Return what would be sent, and the objections."""
+def _plan(posted: Posted, knows: Knows, remedy: str) -> tuple[Plan | None, tuple[str, ...]]:
+    """Return what would be sent, and the objections.
+
+    knows: the earlier orders that are paid again; remedy: what to do where the form asks for another one.
+    """
     try:
         intake = read_text(posted.text, limit=backend().settings.max_batch_imeis)
     except UnreadableFileError as error:
@@ -165,10 +174,12 @@ def _plan(posted: Posted) -> tuple[Plan | None, tuple[str, ...]]:
     wrong += intake.announced[:3]
     if wrong:
         return None, tuple(wrong)
-    again = Again(posted.recheck, posted.recheck)
-    return plan_few(
-        backend(), posted.service_id, list(intake.ready.imeis()), posted.shown_price, again, current_actor()
-    )
+    again, numbers = Again(posted.recheck, posted.recheck, knows), list(intake.ready.imeis())
+    plan, objections = plan_few(backend(), posted.service_id, numbers, posted.shown_price, again, current_actor())
+    if plan is None or not plan.unseen:
+        return plan, objections
+    words = tuple(remedy.format(imei=order.imei, order=order.order_id or "without an id") for order in plan.unseen[:3])
+    return plan, tuple(one for one in objections if one != NOTHING_LEFT) + words
 
 
 def _ask_again(posted: Posted, objections: Sequence[str]) -> ResponseReturnValue:

@@ -5,13 +5,18 @@ import re
 import threading
 import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from batch_checks import outcomes
+from plain_sql import run
 from simulated_provider import imeis
-from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, order_batch, words
+from sqlalchemy import update
+from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, fields_of, order_batch, words
 from web_scenes import aged, batch_count, events_of
 
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
+from schema import orders
 from storage import batch_queries
 
 
@@ -96,6 +101,69 @@ def test_the_earlier_result_is_shown_instead_of_ordering_again(browser: Browser,
     assert "Nothing is left to send" in words(page)
     assert f">{number}</textarea>" in page.text
     assert browser.post("/submit", {"imei": number, "service_id": "1739", "recheck": "on"}).status_code == 303
+
+
+def checked(database: IMEIDatabase) -> None:
+    """All orders have their results."""
+    with database.write() as connection:
+        run(connection, "UPDATE orders SET status = 'Completed', model = 'iPhone 12' || id")
+
+
+def test_what_was_checked_since_the_form_was_opened_is_shown_before_it_is_paid_again(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    """Two people have the page with the first result open, and one of them checks again."""
+    [number] = imeis(1)
+    order_batch(database, [number])
+    checked(database)
+    asked = {"imei": number, "service_id": CARRIER.package_id}
+    first, second = (browser.led_back(browser.post("/submit", asked)) for _ in range(2))
+    assert "iPhone 121" in words(first)
+    again = [fields_of(page.text, "/submit") | asked | {"recheck": "on"} for page in (first, second)]
+    assert browser.post("/submit", again[0]).location == "/batches/2"
+    answer_chunks(database)
+    checked(database)
+    refused = browser.led_back(browser.post("/submit", again[1]))
+    assert "Nothing was sent" in words(refused)
+    assert "iPhone 122" in words(refused)
+    assert batch_count(database) == 2
+    shown = fields_of(refused.text, "/submit") | asked | {"recheck": "on"}
+    assert browser.post("/submit", shown).location == "/batches/3"
+
+
+def test_a_form_that_showed_no_earlier_result_pays_for_none_again(browser: Browser, database: IMEIDatabase) -> None:
+    known, fresh = imeis(2)
+    order_batch(database, [known])
+    checked(database)
+    asked = {"imei": f"{known}\n{fresh}", "service_id": CARRIER.package_id, "recheck": "on"}
+    refused = browser.led_back(browser.post("/submit", asked))
+    assert f"{known} was checked before. See the result below" in words(refused)
+    assert "iPhone 121" in words(refused)
+    assert batch_count(database) == 1
+    assert browser.post("/submit", asked | {"seen": "1"}).location == "/batches/2"
+    assert outcomes(database, 2) == {"waiting": 2}
+
+
+def test_the_stream_pays_again_for_old_results_and_for_orders_that_it_names(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    [number] = imeis(1)
+    order_batch(database, [number])
+    checked(database)
+    asked = {"imei": number, "service_id": CARRIER.package_id, "recheck": "on"}
+    for more in ({}, {"known_orders": "14"}):
+        refused = browser.post("/submit-stream", asked | more)
+        assert (refused.status_code, batch_count(database)) == (400, 1)
+        assert refused.get_json()["error"].startswith(f"Nothing was sent: {number} has the order 15000001.")
+    browser.post("/submit-stream", asked | {"known_orders": "15000001"}).close()
+    assert batch_count(database) == 2
+    answer_chunks(database)
+    checked(database)
+    yesterday = utc_now() - timedelta(hours=13)
+    with database.write() as connection:
+        connection.execute(update(orders).values(updated_at=yesterday, created_at=yesterday))
+    browser.post("/submit-stream", asked).close()
+    assert batch_count(database) == 3
 
 
 @pytest.mark.parametrize("text", ["", "353370080089459", "hello", "123"])
