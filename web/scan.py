@@ -26,7 +26,7 @@ from storage.batch_uploads import batch_of_token
 from storage.model_store import TAC, models_of
 from storage.rows import Order
 from storage.scan_store import NewScan, Scan
-from submission import Again
+from submission import Again, shown_orders
 from web.access import allow, current_actor, describe, may, record_nothing
 from web.context import row_number
 from web.format import ago, money, sentence
@@ -61,7 +61,7 @@ class ScanForm:
     session: str
     token: str  #: orders one phone from one service once
     again: bool
-    seen: int | None  #: row id of the order that the card with the button "Check again" shows; None without one
+    seen: int | None  #: row id of the order that the card with the button "Check again" shows; None: it shows none
     any_brand: bool  #: although the phone is of another brand than the service
     shown_price: float | None  #: US dollars an IMEI on the page; None where the form does not say
 
@@ -238,7 +238,7 @@ def _known(posted: ScanForm, imei: str) -> NewScan | None:
     known = scan_store.known(database, posted.service_id, imei)
     if known is None:
         return None
-    is_shown = posted.seen in (None, known.order_row)  # else another desk has checked it since
+    is_shown = posted.seen == known.order_row  # else another desk has checked it since
     if posted.again and known.has_result and is_shown:
         return None
     record_nothing()
@@ -262,7 +262,7 @@ def _misfit(posted: ScanForm, imei: str) -> Card | None:
 
 def _ordered(posted: ScanForm, imei: str) -> NewScan | Card:
     """Order a phone; a card says why it was not ordered."""
-    again = Again(posted.again, posted.again)
+    again = Again(posted.again, posted.again, shown_orders({posted.seen} if posted.seen is not None else ()))
     plan, objections = plan_few(backend(), posted.service_id, [imei], posted.shown_price, again, current_actor())
     if plan is not None and not objections and must_type(backend(), plan):
         objections = (f"A check for {money(plan.cost)} asks for a typed confirmation. Use “Check a few” for it.",)

@@ -107,7 +107,8 @@ def test_the_second_imei_of_a_known_phone_is_shown_as_that_phone(browser: Browse
     found = scan(browser, SECOND)
     assert (found["card"]["tone"], found["totals"]) == ("pass", "2 scanned · $0.08 spent")
     assert f"This is IMEI 2 of {FIRST}." in found["card"]["html"]
-    assert scan(browser, SECOND, again="1")["card"]["is_open"]  # paid again, as asked
+    assert not scan(browser, SECOND, again="1")["card"]["is_open"]  # it names no result
+    assert scan(browser, SECOND, again="1", seen="1")["card"]["is_open"]  # paid again, as asked
     assert batches(database) == [("scan", 1), ("scan", 1)]
 
 
@@ -153,11 +154,11 @@ def test_check_again_is_one_more_order_however_often_it_is_pressed(browser: Brow
     finish(database)
     card = scan(browser, FIRST, session="evening")["card"]["html"]
     assert "Check again · $0.08" in card
-    fields = dict(re.findall(r'name="(again|token|imei|service_id|prices)" value="([^"]*)"', card))
+    fields = dict(re.findall(r'name="(again|seen|token|imei|service_id|prices)" value="([^"]*)"', card))
     found = scan(browser, fields.pop("imei"), **fields | {"session": "evening"})
     assert found["card"]["is_open"]
     finish(database)
-    scan(browser, FIRST, **{name: fields[name] for name in ("again", "token")} | {"session": "evening"})
+    scan(browser, FIRST, **{name: fields[name] for name in ("again", "seen", "token")} | {"session": "evening"})
     assert batches(database) == [("scan", 1)] * 2
 
 
@@ -186,7 +187,7 @@ def test_check_again_pays_nothing_where_another_desk_has_checked_since(
 def test_a_scan_that_is_sent_again_late_is_counted_once(browser: Browser, database: IMEIDatabase) -> None:
     scan(browser, FIRST, token="lost-answer")
     finish(database)
-    scan(browser, FIRST, token="second-check", again="1")
+    scan(browser, FIRST, token="second-check", again="1", seen="1")
     finish(database)
     assert scan(browser, FIRST, token="lost-answer")["totals"] == "2 scanned · $0.16 spent"
 
@@ -280,7 +281,7 @@ def test_a_scan_shows_the_newest_result_of_a_phone_that_was_scanned_before(
     scan(browser, FIRST)
     finish(database)
     assert scan(browser, FIRST)["card"]["word"] == "Pass"
-    scan(browser, FIRST, session="evening", again="1")
+    scan(browser, FIRST, session="evening", again="1", seen="1")
     answer_chunks(database)
     with database.write() as connection:
         failed = orders.update().where(orders.c.id == 2)
