@@ -15,7 +15,7 @@ from api.fields import CURSOR_WORDS, Dollars, Flag, FormSchema, Several, TextLin
 from api.intake import Source, Taken, take
 from api.once import KEY_HEADER, Keep, KeptReply, reply_once
 from api.operations import next_page, operation, operations
-from api.ordering import OrderTerms, Paid, cost_of, plan_order
+from api.ordering import OrderTerms, Paid, cost_of, plan_order, unseen_words
 from api.problems import Problem, ProblemKind
 from backend import backend
 from database import Transaction
@@ -155,7 +155,7 @@ class WantedBatch:
     def key(self) -> object:
         """What tells two requests apart."""
         source = self.source
-        return self.order, self.names, self.at_once, self.takes_wrong, self.skips, source.digest, source.choice
+        return *self.order.key, self.names, self.at_once, self.takes_wrong, self.skips, source.digest, source.choice
 
 
 @operation(blueprint, "GET", "/batches", BatchList, query=BatchQuery)
@@ -278,6 +278,7 @@ def _body(connection: Transaction, batch_id: int, plan: Plan, taken: Taken, aske
         "cost": cost_of(connection, batch_id, asked.order),
         "links": batch_links(batch_id),
         **taken.report,
+        "warnings": [*taken.report["warnings"], *unseen_words(plan)],
     }
 
 

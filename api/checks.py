@@ -29,7 +29,6 @@ from spreadsheets import Choice, parsed_list
 from storage import scan_store
 from storage.batch_creation import OverBudgetError
 from storage.scan_store import NewScan, Scan
-from submission import Again
 from web import Start, allow, current_actor, record_nothing, start_batch
 
 blueprint = operations("checks", "One IMEI at a time: a known result, or an order.")
@@ -60,8 +59,12 @@ class CheckForm(Paid):
 )
 @allow(Role.OPERATOR, "batch.confirm")
 def create(asked: tuple[str, OrderTerms]) -> ResponseReturnValue:
-    """Check one IMEI: give its known result, or order it."""
-    return reply_once(asked, partial(_check, *asked))
+    """Check one IMEI: give its known result, or order it.
+
+    With `recheck`, a result whose order the program does not know is given too: see `known_orders`.
+    """
+    imei, terms = asked
+    return reply_once((imei, *terms.key), partial(_check, imei, terms))
 
 
 @operation(blueprint, "GET", "/checks/<int:check_id>", CheckAnswer)
@@ -97,14 +100,16 @@ def _read_imei(text: str) -> str:
 def _known(imei: str, terms: OrderTerms) -> NewScan | None:
     """Return what answers for an IMEI without another order; None where it must be ordered."""
     known = scan_store.known(backend().database, terms.service_id, imei)
-    if known is None or (terms.again.checked and known.has_result):
+    if known is None:
+        return None
+    if known.order is not None and known.has_result and terms.again.checked and terms.again.knows(known.order):
         return None
     return NewScan(_session(), imei, terms.service_id, known.batch_id, known.order_row)
 
 
 def _order(imei: str, terms: OrderTerms, keep: Keep) -> KeptReply:
     """Order an IMEI; its check and the reply are stored in the transaction that creates its batch."""
-    again = Again(terms.again.checked, terms.again.checked or terms.again.rejected)
+    again = replace(terms.again, rejected=terms.again.checked or terms.again.rejected)
     plan = plan_order(replace(terms, again=again), [(imei, None)])
     replies: list[KeptReply] = []
 

@@ -4,19 +4,27 @@ The plan and its objections are those of the pages.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
-from amounts import exceeds, money
-from api.fields import Dollars, Flag, FormSchema, TextLine
+from amounts import exceeds, money, plural
+from api.fields import Dollars, Flag, FormSchema, Several, TextLine
 from api.problems import Problem, ProblemKind
 from backend import backend
-from database import Transaction
+from database import Transaction, utc_now
 from storage.batch_queries import planned_imeis
 from storage.batch_states import unit_price
-from submission import Again, Plan, price_objection, service_objection, unchecked
+from submission import KNOWN_AGE, Again, Plan, known_to_program, price_objection, service_objection, unchecked
 from web import current_actor
 
+#: What the document says of orders that are paid again.
+ONLY_KNOWN = "See `known_orders`."
+KNOWN_WORDS = (
+    "The `order_id` of each earlier order that the program knows. `recheck` and `resend_rejected` order no IMEI again"
+    " whose newest order it does not name: a person or another program may have ordered it since. Without the field,"
+    f" none whose order or result came in the last {KNOWN_AGE // timedelta(hours=1)} hours."
+)
 #: Seconds after which a client may ask again for a price that could not be checked.
 ASK_AGAIN = 30
 
@@ -27,8 +35,13 @@ class Paid(FormSchema):
     service_id = TextLine(required=True, least=1, metadata={"example": "269"})
     unit_price = Dollars(metadata={"description": "Refuse any other price of an IMEI."})
     max_cost = Dollars(metadata={"description": "Refuse to order for more than this."})
-    recheck = Flag(load_default=False, metadata={"description": "Order, and pay, IMEIs with a known result again."})
-    resend_rejected = Flag(load_default=False, metadata={"description": "Order IMEIs of rejected orders again."})
+    recheck = Flag(
+        load_default=False, metadata={"description": f"Order, and pay, IMEIs with a result again. {ONLY_KNOWN}"}
+    )
+    resend_rejected = Flag(
+        load_default=False, metadata={"description": f"Order IMEIs of rejected orders again. {ONLY_KNOWN}"}
+    )
+    known_orders = Several(TextLine(least=1), 0, 5_000_000, metadata={"description": KNOWN_WORDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +52,20 @@ class OrderTerms:
     unit_price: float | None  #: US dollars; None: the price of now
     max_cost: float | None  #: US dollars; None: no limit
     again: Again
+    known: tuple[str, ...] | None = field(default=None, repr=False)  #: orders that it names; None: it names none
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells two requests apart: as it was before requests could name orders, for keys of before."""
+        return (self,) if self.known is None else (self, self.known)
 
     @classmethod
     def from_form(cls, data: Mapping[str, Any]) -> "OrderTerms":
         """Return it of the fields of Paid."""
-        again = Again(data["recheck"], data["resend_rejected"])
-        return cls(data["service_id"].strip(), data.get("unit_price"), data.get("max_cost"), again)
+        known = tuple(data["known_orders"]) if "known_orders" in data else None
+        knows = known_to_program(None if known is None else frozenset(known), utc_now())
+        again = Again(data["recheck"], data["resend_rejected"], knows)
+        return cls(data["service_id"].strip(), data.get("unit_price"), data.get("max_cost"), again, known)
 
 
 def plan_order(order: OrderTerms, imeis: Sequence[tuple[str, int | None]]) -> Plan:
@@ -77,11 +98,21 @@ def cost_of(connection: Transaction, batch_id: int, order: OrderTerms) -> float:
     return cost
 
 
+def unseen_words(plan: Plan) -> list[str]:
+    """Return a sentence about the IMEIs that are not ordered again because the program does not know their orders."""
+    if not plan.unseen:
+        return []
+    count, first = len(plan.unseen), plan.unseen[0]
+    what = f"{plural(count, 'IMEI')} {'was' if count == 1 else 'were'} not ordered again."
+    order = f"{first.order_id} of {first.imei}" if first.order_id else f"that of {first.imei}"
+    return [f"{what} To pay again, name the orders that you know in `known_orders`, such as {order}."]
+
+
 def _objection(plan: Plan) -> Problem | None:
     if words := backend().order_objection():
         return Problem(ProblemKind.ORDERS_BLOCKED, words)
     if plan.continues is None and not plan.count:
-        return Problem(ProblemKind.NOTHING_TO_SEND, " ".join(plan.objections))
+        return Problem(ProblemKind.NOTHING_TO_SEND, " ".join([*plan.objections, *unseen_words(plan)]))
     if plan.objections:
         return Problem(ProblemKind.NOT_ENOUGH_MONEY, " ".join(plan.objections))
     return None

@@ -11,7 +11,7 @@ from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome, is_awaited
 from schema import batches, items, orders, scans
 from storage.batch_creation import in_flight, known_orders
-from storage.rows import Order
+from storage.rows import EarlierOrder, Order
 
 #: Newest scans whose sessions are listed.
 LOOKED_AT = 5000
@@ -21,13 +21,17 @@ class Known(NamedTuple):
     """What answers for a phone without another order: an unfinished batch that holds it, or an order."""
 
     batch_id: int | None
-    order_row: int | None
-    status: str | None  #: of the order
+    order: EarlierOrder | None
+
+    @property
+    def order_row(self) -> int | None:
+        """The row id of the order."""
+        return self.order.id if self.order else None
 
     @property
     def has_result(self) -> bool:
         """Whether nothing more comes: only then a phone may be ordered, and paid, again."""
-        return self.batch_id is None and not is_awaited(self.status)
+        return self.order is not None and not is_awaited(self.order.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +80,10 @@ def known(database: IMEIDatabase, service_id: str, imei: str) -> Known | None:
     """Return what answers for a phone, or None where it must be ordered."""
     flying = in_flight(database, service_id, [imei]).get(imei)
     if flying is not None:
-        return Known(flying, None, None)
+        return Known(flying, None)
     with database.read() as connection:
         orders_of = known_orders(connection, service_id, [imei])
-    return Known(None, orders_of[0].id, orders_of[0].status) if orders_of else None
+    return Known(None, orders_of[0]) if orders_of else None
 
 
 def record(database: IMEIDatabase, new: NewScan) -> int:

@@ -54,6 +54,7 @@ from submission.options import Options, options_of, parts_from_environment, pati
 from submission.ownership import Ownership
 from submission.placing import PlacingProvider
 from submission.plan import (
+    KNOWN_AGE,
     NOT_AGAIN,
     NOTHING_LEFT,
     Again,

@@ -6,7 +6,7 @@ no request.
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -58,7 +58,7 @@ class Again:
 
     checked: bool = False  #: those with a result
     rejected: bool = False  #: those whose order the provider rejected
-    knows: Knows = any_order  #: an IMEI whose order is not known is left out
+    knows: Knows = field(default=any_order, repr=False)  #: an IMEI whose order is not known is left out
 
 
 NOT_AGAIN = Again()

@@ -2,18 +2,22 @@
 
 import time
 from dataclasses import replace
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
 import pytest
 from api_client import SERVICE, ApiClient, problem
 from flask import Flask
+from plain_sql import run
 from simulated_provider import imeis
-from web_client import MAIL, Browser, Provider, answer_chunks
+from sqlalchemy import update
+from web_client import MAIL, Browser, Provider, answer_chunks, order_batch
 from web_scenes import aged, batch_count, with_settings
 
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from orders import BatchState, Outcome
+from schema import orders
 from storage import batch_queries
 from storage.batch_creation import NOT_STARTED
 from storage.batch_states import running_batches
@@ -143,7 +147,50 @@ def test_known_imeis_are_not_ordered_again_unless_asked_for(api: ApiClient, data
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE orders SET status = 'Completed'")
     assert api.batch(imeis(3))["to_send"] == 1
-    assert api.batch(imeis(2), recheck=True)["to_send"] == 2
+    assert api.batch(imeis(2), recheck=True, known_orders=["15000001", "15000002"])["to_send"] == 2
+
+
+def test_what_somebody_else_has_ordered_since_a_program_looked_is_not_paid_again(
+    api: ApiClient, database: IMEIDatabase
+) -> None:
+    """It names the orders that it knows; the same request again, without a key, pays nothing either."""
+    order_batch(database, imeis(2))
+    asked = {"service_id": SERVICE, "recheck": True, "known_orders": ["15000001", "15000002"], "imeis": imeis(3)}
+    with database.write() as connection:
+        run(connection, "UPDATE orders SET status = 'Completed'")
+    assert api.batch(imeis(1), recheck=True, known_orders=["15000001"])["to_send"] == 1
+    answer_chunks(database)
+    with database.write() as connection:
+        run(connection, "UPDATE orders SET status = 'Completed'")
+    created: Any = api.post("/batches", asked).json
+    assert (created["total"], created["to_send"]) == (3, 2)
+    assert created["warnings"] == [
+        "1 IMEI was not ordered again. To pay again, name the orders that you know in `known_orders`,"
+        f" such as 15000003 of {imeis(1)[0]}."
+    ]
+    answer_chunks(database)
+    with database.write() as connection:
+        run(connection, "UPDATE orders SET status = 'Rejected'")
+    asked["resend_rejected"] = True
+    refused = problem(api.post("/batches", asked), 409, "nothing-to-send")
+    assert "3 IMEIs were not ordered again" in refused["detail"]
+    assert batch_count(database) == 3
+
+
+@pytest.mark.parametrize(("status", "tick"), [("Completed", "recheck"), ("Rejected", "resend_rejected")])
+def test_a_program_that_names_no_orders_pays_again_only_for_what_is_older_than_half_a_day(
+    api: ApiClient, database: IMEIDatabase, status: str, tick: str
+) -> None:
+    order_batch(database, imeis(2))
+    asked: dict[str, Any] = {"service_id": SERVICE, "imeis": imeis(2), tick: True}
+    ago = [utc_now() - timedelta(hours=hours) for hours in (11, 13)]
+    with database.write() as connection:
+        old = update(orders).values(status=status, created_at=ago[1], updated_at=ago[1])
+        connection.execute(old)
+        connection.execute(old.where(orders.c.order_id == "15000001").values(updated_at=ago[0]))
+    problem(api.post("/batches", asked | {"known_orders": []}), 409, "nothing-to-send")
+    created: Any = api.post("/batches", asked).json
+    assert created["to_send"] == 1
 
 
 def test_nothing_is_ordered_at_a_price_that_could_not_be_checked(

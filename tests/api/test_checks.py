@@ -60,8 +60,17 @@ def test_a_known_result_costs_nothing_unless_it_is_asked_for_again(api: ApiClien
     known = check(api).json
     assert [known[name] for name in ("is_new", "is_open", "verdict", "batch_id")] == [False, False, "fail", None]
     assert count(database) == 1
-    assert check(api, recheck=True).json["is_new"]
+    nothing: list[dict[str, Any]] = [{}, {"known_orders": ["14"]}]
+    for more in nothing:
+        assert not check(api, recheck=True, **more).json["is_new"]
+    assert count(database) == 1
+    named: dict[str, Any] = {"recheck": True, "known_orders": [known["order"]["order_id"]]}
+    assert check(api, **named).json["is_new"]
     assert count(database) == 2
+    answer_chunks(database)
+    with database.write() as connection:
+        connection.execute(update(orders).values(status="Completed", verdict="pass"))
+    assert (check(api, **named).json["order"]["order_id"], count(database)) == ("15000002", 2)
 
 
 def test_the_same_key_never_checks_twice(api: ApiClient, database: IMEIDatabase) -> None:

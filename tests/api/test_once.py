@@ -35,9 +35,19 @@ def test_the_same_request_gets_the_same_answer(api: ApiClient, database: IMEIDat
     assert batch_count(database) == 1
 
 
+@pytest.mark.parametrize("more", [{}, {"known_orders": ["15000002", "15000001"]}])
+def test_a_request_that_pays_again_gets_the_same_answer(
+    api: ApiClient, database: IMEIDatabase, more: dict[str, Any]
+) -> None:
+    first = order(api, recheck=True, **more)
+    answer_chunks(database)
+    assert order(api, recheck=True, **more).json == first.json
+
+
 def test_the_same_key_with_another_request_is_refused(api: ApiClient, database: IMEIDatabase) -> None:
     order(api)
-    for other in ({"label": "B"}, {"imeis": imeis(4)}, {"start": False}, {"unit_price": "0.08"}):
+    others: list[dict[str, Any]] = [{"label": "B"}, {"imeis": imeis(4)}, {"start": False}, {"unit_price": "0.08"}]
+    for other in [*others, {"known_orders": []}]:
         problem(order(api, **other), 422, "key-reused")
     check = api.post("/checks", {"service_id": SERVICE, "imei": imeis(1)[0]}, headers=KEY)
     problem(check, 422, "key-reused")
