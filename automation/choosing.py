@@ -14,7 +14,7 @@ from orders import AutomationKind, BatchState, ServiceInfo
 from people import Actor, Role
 from storage import automation_phone_store, automation_store, batch_creation, stop_loss, user_store
 from storage.automation_store import Automation
-from submission import Again, Plan, service_objection, unchecked
+from submission import Again, Knows, Plan, any_order, service_objection, unchecked
 
 
 class MustTurnOffError(Exception):
@@ -79,9 +79,16 @@ def require_calm(backend: Backend, automation: Automation) -> None:
         raise MustWaitError(f"Its batch {unfinished[0].id} is being sent.")
 
 
-def choose(backend: Backend, automation: Automation, rows: Sequence[tuple[str, int]], actor: Actor) -> Selected:
+def choose(
+    backend: Backend,
+    automation: Automation,
+    rows: Sequence[tuple[str, int]],
+    actor: Actor,
+    knows: Knows = any_order,
+) -> Selected:
     """Return what a run over these phones orders now. rows: IMEI and the status change of each.
 
+    knows: the earlier orders whose phones a re-check may order again; for others the plan has them as unseen.
     Raises MustTurnOffError and MustWaitError.
     """
     with backend.database.read() as connection:
@@ -92,7 +99,7 @@ def choose(backend: Backend, automation: Automation, rows: Sequence[tuple[str, i
         return Selected(len(phones), (), (), found.left_out, None, "")
     service = _service(backend, automation)
     numbers = [(phone.imei, None) for phone in found.phones]
-    plan = backend.plan(service, numbers, actor, Again(checked=automation.rechecks))
+    plan = backend.plan(service, numbers, actor, Again(checked=automation.rechecks, knows=knows))
     purses = list(_purses(backend, automation, plan))
     fits, words = affordable(len(found.phones), service.price, purses)
     waiting = found.phones[fits:]

@@ -40,6 +40,7 @@ from storage.automation_store import (
 from storage.background import Duty
 from storage.batch_creation import OverBudgetError, create_batch, open_items
 from storage.batch_uploads import batch_of_token
+from submission import Knows, any_order, stored_before
 
 logger = logging.getLogger(__name__)
 
@@ -181,13 +182,14 @@ def run_by_hand(backend: Backend, automation: Automation, trial: Run, actor: Act
 
     Raises MustWaitError where it is not the same any more, OverBudgetError and ChangedMeanwhileError.
     """
-    choice, words = _choice_by_hand(backend, automation, actor)
+    choice, words = _choice_by_hand(backend, automation, actor, stored_before(trial.at))
     if choice is None or not choice.phones:
         raise MustWaitError(words or "Nothing is left to order.")
     now = _run_of(choice, RunKind.TRIAL, actor, words)
     if trial.at < automation.changed_at:
         raise MustWaitError("The automation was changed since. Try it again.")
-    if (now.sent, now.price, list(now.samples)) != (trial.sent, trial.price, list(trial.samples)):
+    is_same = (now.sent, now.price, list(now.samples)) == (trial.sent, trial.price, list(trial.samples))
+    if not is_same or (choice.plan and choice.plan.unseen):
         raise MustWaitError("The phones or the price have changed since. Try it again.")
     return place(backend, automation, choice, Placing(RunKind.BY_HAND, actor, token_of(trial), {}))
 
@@ -209,10 +211,12 @@ def phones_by_hand(backend: Backend, automation: Automation) -> list[tuple[str, 
         return automation_phone_store.newest_results(connection, automation.terms.chosen, most)
 
 
-def _choice_by_hand(backend: Backend, automation: Automation, actor: Actor) -> tuple[Selected | None, str]:
+def _choice_by_hand(
+    backend: Backend, automation: Automation, actor: Actor, knows: Knows = any_order
+) -> tuple[Selected | None, str]:
     """Return what a run by hand orders, or None, and the reason why it orders less than everything."""
     try:
-        choice = choose(backend, automation, phones_by_hand(backend, automation), actor)
+        choice = choose(backend, automation, phones_by_hand(backend, automation), actor, knows)
     except (MustTurnOffError, MustWaitError, UnreadableFilterError) as error:
         return None, str(error)
     return choice, choice.words

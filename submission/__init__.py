@@ -61,6 +61,7 @@ from submission.plan import (
     Knows,
     Means,
     Plan,
+    any_order,
     find_service,
     known_to_program,
     make_plan,

@@ -417,6 +417,20 @@ def test_a_trial_is_not_confirmed_for_as_many_other_phones(scene: Scene) -> None
     assert scene.sent(rule) == []
 
 
+def test_a_trial_is_not_confirmed_after_somebody_else_has_checked_its_phones_again(scene: Scene) -> None:
+    """The trial showed the result before: the phone would be paid again unseen."""
+    scene.check(imeis(1), service_id=SECOND)
+    rule, anna = scene.add(AutomationKind.RECHECK), add_user(scene.database, "anna")
+    try_out(scene.backend, scene.get(rule), anna)
+    shown = scene.log(rule)[-1]
+    scene.check(imeis(1), service_id=SECOND)
+    with pytest.raises(MustWaitError, match="changed since"):
+        run_by_hand(scene.backend, scene.get(rule), shown, anna)
+    try_out(scene.backend, scene.get(rule), anna)
+    run_by_hand(scene.backend, scene.get(rule), scene.log(rule)[-1], anna)
+    assert scene.sent(rule) == imeis(1)
+
+
 def test_a_trial_is_not_confirmed_after_another_service_was_chosen(scene: Scene) -> None:
     """It has the same price, so that only the edit tells them apart."""
     scene.provider.services.append(replace(CARRIER, package_id="270", price=PRICE))
