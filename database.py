@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, DateTime, Engine, Executable, Row, bindparam, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from amounts import HIGHEST_PRICE
 from engines import (
     DatabaseReplacedError,
     DatabaseUnavailableError,
@@ -223,7 +224,7 @@ class IMEIDatabase:
         """Store one order (columns of the orders table) and return its row id, or None for a known order id.
 
         A date may be a datetime or an ISO text such as "2025-11-14T11:46:39"; without a time zone it is UTC.
-        Raises ValueError for a text that is no ISO date.
+        Raises ValueError for a text that is no ISO date, and for credits (US dollars) beyond amounts.HIGHEST_PRICE.
         """
         known = _order_values(order_data)
         try:
@@ -248,7 +249,7 @@ class IMEIDatabase:
             return [row._asdict() for row in connection.execute(query)]
 
     def update_order_status(self, order_id: str, status: str, result_data: Mapping[str, Any] | None = None) -> bool:
-        """Set status and result columns of one order; return whether it is known. Raises ValueError for a bad date."""
+        """Set status and result columns of one order; return whether it is known. Raises as insert_order."""
         values = _order_values(result_data or {})
         ungraded = dict.fromkeys(("verdict", "verdict_rule", "rules_version"))  # it is graded in the background
         values |= {"status": status, "updated_at": utc_now(), **ungraded}
@@ -448,6 +449,10 @@ def _order_values(given: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(orders.c[name].type, DateTime) and value is not None:
             moment = datetime.fromisoformat(value) if isinstance(value, str) else value
             values[name] = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    if values.get("credits") is not None:
+        values["credits"] = float(values["credits"])
+        if not abs(values["credits"]) <= HIGHEST_PRICE:
+            raise ValueError(f"{values['credits']:g} US dollars are no price of an order.")
     return values
 
 

@@ -13,10 +13,15 @@ from typing import Any
 from sqlalchemy import Boolean, Column, Double, Float, Integer, LargeBinary, Table, Text
 from sqlalchemy.types import TIMESTAMP, TypeEngine
 
+from amounts import HIGHEST_PRICE
+from schema import orders
+
 NUL, REPLACEMENT = "\0", "\ufffd"
 TRUTH = {None: None, 0: False, 1: True}
 #: Tables whose texts stay as they are, sign for sign: the digests of the audit log cover them.
 EXACT = frozenset({"audit_entries"})
+#: Columns of US dollars that an order has cost. More than one can cost would break every sum of them on the server.
+PRICES = frozenset({orders.c.credits})
 
 #: The values of one column of some rows → the same values for PostgreSQL. Raises ValueError, TypeError, KeyError.
 Conversion = Callable[[Sequence[Any]], Sequence[Any]]
@@ -24,6 +29,8 @@ Conversion = Callable[[Sequence[Any]], Sequence[Any]]
 
 def conversion_of(column: Column[Any]) -> Conversion:
     """Return how the values of a column are converted. Raises KeyError for a type that no table has."""
+    if column in PRICES:
+        return _price
     if isinstance(column.type, Text) and not is_exact(column):
         return _repaired
     return next(conversion for kind, conversion in CONVERSIONS if isinstance(column.type, kind))
@@ -63,6 +70,12 @@ def _whole(values: Sequence[Any]) -> Sequence[Any]:
 
 def _real(values: Sequence[Any]) -> Sequence[Any]:
     if math.inf in _only(values, float, int) or -math.inf in values:
+        raise ValueError
+    return values
+
+
+def _price(values: Sequence[Any]) -> Sequence[Any]:
+    if not all(abs(value) <= HIGHEST_PRICE for value in _only(values, float, int) if value is not None):
         raise ValueError
     return values
 

@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import Column, Connection, Table, Text, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from amounts import plural
+from amounts import HIGHEST_PRICE, plural
 from database import Transaction, why_unusable
 from schema import audit_entries, metadata, result_changes, result_counts
-from storage.copied_values import NUL, Conversion, conversion_of, fits
+from storage.copied_values import NUL, PRICES, Conversion, conversion_of, fits
 
 #: Rows that are read, converted and written at once, and seconds between two lines about a long table.
 PIECE, TELL_EVERY = 5000, 5.0
@@ -202,7 +202,7 @@ def _converted(
 def _odd(table: Table, column: Column[Any], row: Sequence[Any]) -> str:
     """Return the sentence about a value that does not fit. Its beginning only: it may be a secret."""
     value = row[list(table.columns).index(column)]
-    kind = str(column.type).lower()
+    kind = f"price up to ${HIGHEST_PRICE:,}" if column in PRICES else str(column.type).lower()
     return (
         f"{table.name}, row {_key(table, row)}, column {column.name} holds a {type(value).__name__} of"
         f" {len(str(value)):,} signs that is no {kind}."

@@ -34,6 +34,18 @@ def test_a_known_order_id_is_not_stored_twice(database: IMEIDatabase) -> None:
     assert database.count_orders() == 1
 
 
+@pytest.mark.parametrize("price", [1_000_001, -1e13, float("nan"), float("inf"), "1e300", "free"])
+def test_what_no_order_can_cost_is_not_stored(database: IMEIDatabase, price: float | str) -> None:
+    """Prices are summed in millionths, as whole numbers of 64 bits: one such price would break all reports."""
+    with pytest.raises(ValueError):
+        database.insert_order({**ORDER, "credits": price})
+    assert database.count_orders() == 0
+    database.insert_order({**ORDER, "credits": "0.08"})
+    with pytest.raises(ValueError):
+        database.update_order_status(str(ORDER["order_id"]), "Completed", {"credits": price})
+    assert [row["credits"] for row in all_orders(database)] == [0.08]
+
+
 def test_reads_inside_a_snapshot_share_it_and_see_nothing_newer(database: IMEIDatabase) -> None:
     """One page: what another request stores meanwhile is in none of its parts."""
     with database.snapshot() as connection:

@@ -12,6 +12,7 @@ from moved_data import rows_of, used_file_fixture, used_fixture
 from order_tables import ORDER
 from sqlalchemy import Connection, delete, insert, select, text
 
+from amounts import HIGHEST_PRICE
 from database import IMEIDatabase
 from results.order_values import reparse
 from schema import batches, metadata, orders
@@ -25,7 +26,7 @@ ODD = st.fixed_dictionaries(
     {
         "notes": st.none() | TEXTS,
         "raw_response": st.none() | TEXTS,
-        "credits": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        "credits": st.none() | st.floats(-HIGHEST_PRICE, HIGHEST_PRICE),
         "order_date": st.none() | st.datetimes(datetime(1, 1, 1)),
         "existed": st.booleans(),
         "verdict_rule": st.none() | st.integers(-(2**63), 2**63 - 1),
@@ -111,6 +112,7 @@ def test_odd_values_are_read_as_they_were(
             "orders, row 9, column model holds a text that",
         ),
         ("UPDATE orders SET credits = 9e999 WHERE id = 7", "orders, row 7, column credits holds a float"),
+        ("UPDATE orders SET credits = -1e13 WHERE id = 7", "float of 17 signs that is no price up to $1,000,000."),
         ("UPDATE orders SET model = hex(randomblob(9000)) WHERE id = 7", "run `flask reparse`"),
         ("UPDATE users SET name = 'a' || char(0)", "users, row 1, column name holds a str"),
         ("UPDATE batches SET resumes_itself = 7 WHERE id = 2", "batches, row 2, column resumes_itself holds a int"),
