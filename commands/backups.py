@@ -53,6 +53,8 @@ def backup(folder: Path | None) -> None:
         copy = database.backup(folder) if folder else make_backup(database)
     except OSError as error:
         raise click.ClickException(f"No backup was written: {error.strerror}.") from error
+    except UnicodeEncodeError as error:  # SQLite takes names of files as UTF-8
+        raise click.ClickException("No backup was written: the name of the folder is no UTF-8.") from error
     record(database, "backup", file=copy, size=copy.stat().st_size)
     click.echo(copy)
 

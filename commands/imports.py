@@ -7,6 +7,7 @@ from flask.cli import with_appcontext
 
 from amounts import plural
 from backend import backend
+from commands.arguments import readable
 from commands.audit_log import record
 from commands.messages import Refusal, say
 from orders import NotPossibleError
@@ -26,9 +27,9 @@ def import_file(file: Path, dry_run: bool) -> None:
         if dry_run:
             done, plan = "Nothing was written", plan_import(database, rows)
         else:
-            import_id, plan = import_orders(database, rows, file.name)
+            import_id, plan = import_orders(database, rows, readable(file.name))
             done = f"Import {import_id}"
-            record(database, "import.confirm", f"import {import_id}", file=file.name, rows=plan.summary)
+            record(database, "import.confirm", f"import {import_id}", file=readable(file.name), rows=plan.summary)
     except UnreadableFileError as error:
         raise Refusal(str(error)) from error
     for row in plan.left_out:

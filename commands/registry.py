@@ -3,6 +3,7 @@
 from flask import Flask
 
 from commands.account import adopt_account
+from commands.arguments import make_readable
 from commands.audit import audit, rebuild_from_provider
 from commands.audit_log import audit_log
 from commands.backups import backup, restore
@@ -21,4 +22,5 @@ def init_commands(app: Flask) -> None:
     orders = (submit, services, sync, reparse_results, batch_results, import_file, revert_import)
     records = (backup, restore, move_to_postgres, audit, rebuild_from_provider, adopt_account)
     for command in (*orders, *records, users, tokens, audit_log, worker):
+        make_readable(command)
         app.cli.add_command(command)

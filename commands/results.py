@@ -8,6 +8,7 @@ from flask.cli import with_appcontext
 
 from amounts import plural
 from backend import Backend, backend
+from commands.arguments import readable
 from commands.audit_log import record
 from commands.messages import Refusal
 from orders import Progress
@@ -57,12 +58,12 @@ def reparse_results() -> None:
 
 def keep_file(backend: Backend, file: Path, service_id: str, second_imeis: bool) -> str | None:
     """Keep a file for the sheet of its batch; return the token that names both, None where it cannot be kept."""
-    database, folder = backend.database, backend.uploads
+    database, folder, name = backend.database, backend.uploads, readable(file.name)
     try:
         forget_batch_files(database, folder, timedelta(days=backend.settings.upload_retention_days))
-        token = store_upload(database, folder, file.read_bytes(), label=file.name, kind=FILE, service_id=service_id)
+        token = store_upload(database, folder, file.read_bytes(), label=name, kind=FILE, service_id=service_id)
     except OSError as error:
-        click.echo(f"{file.name} is not kept, so `flask results` cannot give it back: {error.strerror}.", err=True)
+        click.echo(f"{name} is not kept, so `flask results` cannot give it back: {error.strerror}.", err=True)
         return None
     change_upload(database, token, service_id, {"second_imeis": second_imeis})
     return token

@@ -19,6 +19,7 @@ from flask.cli import with_appcontext
 from amounts import money, plural
 from backend import Backend, backend
 from callers import provider_access
+from commands.arguments import readable
 from commands.audit import audit_now, report_lines
 from commands.audit_log import record
 from commands.messages import Refusal, say
@@ -63,7 +64,12 @@ class SubmitOptions:
     @property
     def names(self) -> BatchNames:
         """What the batch will be called."""
-        return BatchNames(self.name or self.file.name, self.customer, self.note)
+        return BatchNames(self.name or self.file_name, self.customer, self.note)
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file, as it is stored and shown."""
+        return readable(self.file.name)
 
 
 @click.command()
@@ -98,7 +104,7 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
         with provider_access(settings):  # held, so that the demo's provider lives as long as the command
             with led(settings, backend.database):
                 plan = backend.plan(_find_service(backend, options.service_id), _pairs(intake), COMMAND_LINE)
-            say(*read_lines(options.file.name, intake), *plan_lines(plan), *second_lines(plan, intake))
+            say(*read_lines(options.file_name, intake), *plan_lines(plan), *second_lines(plan, intake))
             _refuse_objections(plan)
             _ask(settings, plan, options.yes)
             with led(settings, backend.database):
@@ -109,7 +115,7 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
             new = plan.batch(options.names, "command", backend.daily_budget(), token)
             batch_id = create_batch(backend.database, new, settings.chunk_size)
             sent = {"service": new.service_id, "imeis": plan.count, "cost": money(plan.cost)}
-            record(backend.database, "batch.confirm", f"batch {batch_id}", **sent, file=options.file.name)
+            record(backend.database, "batch.confirm", f"batch {batch_id}", **sent, file=options.file_name)
             return _see_through(backend, batch_id, options.as_json)
     except (OverBudgetError, NotSentError) as error:
         raise Refusal(str(error)) from error
@@ -198,8 +204,8 @@ def _read(settings: Settings, options: SubmitOptions) -> Intake:
     except UnreadableFileError as error:
         raise Refusal(str(error)) from error
     if not intake.ready:
-        say(*read_lines(file.name, intake))
-        raise Refusal(f"{file.name} holds no IMEI that can be ordered.")
+        say(*read_lines(options.file_name, intake))
+        raise Refusal(f"{options.file_name} holds no IMEI that can be ordered.")
     return intake
 
 

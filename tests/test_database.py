@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from order_tables import ORDER
 from sqlalchemy import event
+from stored_orders import all_orders
 
 from database import (
     Changes,

@@ -493,3 +493,17 @@ def test_a_batch_gets_the_names_of_the_command(app: Flask, database: IMEIDatabas
     assert run(app, "submit", stock, "--service", SERVICE, "--yes", *names).exit_code == 0
     batch = progress(database, 1)
     assert batch and (batch.label, batch.customer, batch.note) == (stock.name, "Acme PO 4711", "Box 3")
+
+
+def test_a_file_is_ordered_whatever_bytes_its_name_has(
+    app: Flask, provider: Simulator, database: IMEIDatabase, tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"st\xfcck.csv")
+    odd.write_text("\n".join(imeis(2)), encoding="utf-8")
+    result = run(app, "submit", odd, "--service", SERVICE, "--yes", "--note", os.fsdecode(b"caf\xe9"))
+    assert result.exit_code == 0, result.output
+    found = progress(database, 1)
+    assert found is not None and (found.label, found.note) == ("st\ufffdck.csv", "caf\ufffd")
+    assert len(provider.charges()) == 2
+    out = tmp_path / "back.csv"
+    assert run(app, "results", odd, "--out", out).exit_code == 0
