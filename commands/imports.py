@@ -29,7 +29,7 @@ def import_file(file: Path, dry_run: bool) -> None:
         else:
             import_id, plan = import_orders(database, rows, readable(file.name))
             done = f"Import {import_id}"
-            record(database, "import.confirm", f"import {import_id}", file=readable(file.name), rows=plan.summary)
+            record(database, "import.confirm", f"import {import_id}", file=file.name, rows=plan.summary)
     except UnreadableFileError as error:
         raise Refusal(str(error)) from error
     for row in plan.left_out:

@@ -26,7 +26,7 @@ from submission.decisions import (
     was_not_placed,
     was_placed,
 )
-from submission.doubt_lookup import ListFindings, compare_list, find_order
+from submission.doubt_lookup import ListFindings, certain_labels, compare_list, find_order
 from submission.job_calls import CallJobs, JobCalls, PaceTurns
 from submission.judging import Judged
 from submission.leader_locks import (

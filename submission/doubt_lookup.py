@@ -50,13 +50,10 @@ def compare_list(database: IMEIDatabase, batch_id: int, service_id: str, listed:
     """
     with database.read() as connection:
         known = call_queries.order_owners(connection, [order.id for order in listed])
-        labels = call_queries.service_labels(connection)
-        services = call_queries.services_of(connection, list(known))
         items = batch_doubt.imeis_in_doubt(connection, batch_id)
-    ours = [order for order in listed if order.id in known and _is_of(order, known[order.id][0])]
+    ours = _ours(listed, known)
     ids = {order.id for order in ours}
-    other_words = relabelled(ours, labels, services)
-    labels = {word: service for word, service in labels.items() if word not in other_words}
+    labels = certain_labels(database, listed)
     unknown = [order for order in listed if order.id not in ids]
     sightings = tuple(
         Sighting(
@@ -72,6 +69,24 @@ def compare_list(database: IMEIDatabase, batch_id: int, service_id: str, listed:
     )
     newest = max((order.requested_at for order in listed), default="")
     return ListFindings(len(listed), len(ours), newest, len(items), sightings)
+
+
+def certain_labels(database: IMEIDatabase, listed: Sequence[IMEIOrder]) -> dict[str, str]:
+    """Return call_queries.service_labels, without the words that this list gives to orders of ours of other services.
+
+    Such a word means something else than we know, and no order is certainly of another service by it.
+    """
+    with database.read() as connection:
+        known = call_queries.order_owners(connection, [order.id for order in listed])
+        labels = call_queries.service_labels(connection)
+        services = call_queries.services_of(connection, list(known))
+    other_words = relabelled(_ours(listed, known), labels, services)
+    return {word: service for word, service in labels.items() if word not in other_words}
+
+
+def _ours(listed: Sequence[IMEIOrder], known: Mapping[str, tuple[str, int]]) -> list[IMEIOrder]:
+    """Return the listed orders that we know, without those that the list names under another IMEI."""
+    return [order for order in listed if order.id in known and _is_of(order, known[order.id][0])]
 
 
 def _is_of(order: IMEIOrder, imei: str) -> bool:
@@ -98,11 +113,13 @@ def find_order(
     imei: str,
     service_id: str,
     labels: Mapping[str, str],
+    certain: Callable[[], Mapping[str, str]],
 ) -> IMEIOrder:
-    """Return the provider's order with this id, if it is one of this IMEI and service.
+    """Return the provider's order with this id, if it is one of this IMEI, and not certainly one of another service.
 
-    ask is one question to the provider; labels are call_queries.service_labels. Raises NotPossibleError, and what ask
-    raises.
+    ask is one question to the provider; labels are call_queries.service_labels; certain reads the provider's list for
+    certain_labels(), and is called only where the service seems to be another one. Raises NotPossibleError, and what
+    ask raises.
     """
     try:
         listed = ask(order_id)
@@ -115,6 +132,7 @@ def find_order(
         raise NotPossibleError(f"The provider does not know order {order_id}. Check the number.")
     if not (may_name(order.imei, imei) or may_be_part(order.imei, imei)):
         raise NotPossibleError(f"Order {order_id} is one of IMEI {order.imei or '(none)'}, and not of {imei}.")
-    if labels.get(label(order), service_id) != service_id:
+    word = label(order)
+    if labels.get(word, service_id) != service_id and certain().get(word, service_id) != service_id:
         raise NotPossibleError(f"Order {order_id} is one of another service: {order.service_id}.")
     return order

@@ -1,7 +1,7 @@
 """The page of IMEIs in doubt: what happened, why it is not settled, what the provider lists, and three choices."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -22,6 +22,7 @@ from submission import (
     ListFindings,
     account_objection,
     ask_again,
+    certain_labels,
     compare_list,
     find_order,
     read_order_id,
@@ -176,7 +177,14 @@ def _order_of(progress: Progress, item_id: int, given: str) -> IMEIOrder:
         labels = call_queries.service_labels(connection)
         account = account_of_item(connection, item_id)
     ask = partial(backend().requests.find_order, account=account)
-    return find_order(ask, order_id, imei, progress.service_id, labels)
+
+    def certain() -> Mapping[str, str]:
+        try:
+            return certain_labels(database, backend().requests.recent_orders(account))
+        except GSMFusionAPIError:  # then the services are as we know them
+            return labels
+
+    return find_order(ask, order_id, imei, progress.service_id, labels, certain)
 
 
 def _page(batch_id: int, looked: bool = False) -> str:

@@ -1,6 +1,7 @@
 """IMEIs in doubt beside the provider's list, and one order by its id."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 from handmade_calls import OTHER, answered, call, listed, unanswered
@@ -9,7 +10,7 @@ from simulated_provider import SERVICE, imeis
 from database import IMEIDatabase
 from gsm_fusion_client import NotSentError, RefusalKind, RefusedError
 from orders import IMEIOrder, NotPossibleError, ServiceInfo
-from submission.doubt_lookup import compare_list, find_order
+from submission.doubt_lookup import certain_labels, compare_list, find_order
 
 IMEI = "353370080000001"
 
@@ -79,6 +80,21 @@ def test_an_order_that_is_known_under_another_imei_is_shown(database: IMEIDataba
     assert [(seen.order_id, seen.imei) for seen in found.sightings] == [("7", imeis(1)[0])]
 
 
+def test_the_order_is_taken_where_the_list_means_other_services(database: IMEIDatabase) -> None:
+    """A person who found it could record it no other way: by itself the program takes no order of another service."""
+    database.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.1), ServiceInfo(OTHER, "Carrier", 0.1)], 0.0)
+    (ours,) = answered(database, call(database, imeis(1, first=50)), 1)
+    order, labels = (
+        listed("7", IMEI, "Carrier"),
+        {"t-mobile": SERVICE, SERVICE: SERVICE, "carrier": OTHER, OTHER: OTHER},
+    )
+    moved = [listed(ours.id, ours.imei, "carrier "), order]
+    assert certain_labels(database, moved) == {word: id for word, id in labels.items() if word != "carrier"}
+    assert certain_labels(database, [ours, listed("1", imeis(1)[0], "Carrier")]) == labels
+    certain = partial(certain_labels, database, moved)
+    assert find_order({"7": [order]}.__getitem__, "7", IMEI, SERVICE, labels, certain) == order
+
+
 @pytest.mark.parametrize(
     ("orders", "words"),
     [
@@ -91,19 +107,19 @@ def test_an_order_that_is_known_under_another_imei_is_shown(database: IMEIDataba
 )
 def test_an_order_of_another_id_imei_or_service_is_refused(orders: Sequence[IMEIOrder], words: str) -> None:
     with pytest.raises(NotPossibleError, match=words):
-        find_order(lambda _: orders, "7", IMEI, SERVICE, {"carrier": OTHER})
+        find_order(lambda _: orders, "7", IMEI, SERVICE, {"carrier": OTHER}, {"carrier": OTHER}.copy)
 
 
 def test_the_order_is_taken_where_its_service_is_the_same_or_not_known() -> None:
     for package in (SERVICE, " CARRIER ", "a title that we do not know"):
         order = listed("7", IMEI, package)
-        assert find_order({"7": [order]}.__getitem__, "7", IMEI, SERVICE, {"carrier": SERVICE}) == order
+        assert find_order({"7": [order]}.__getitem__, "7", IMEI, SERVICE, {"carrier": SERVICE}, dict) == order
 
 
 def test_the_order_is_taken_where_its_imei_is_shortened() -> None:
     """A person can record it: by itself the program neither takes such an order nor sends its IMEI again."""
     order = listed("7", "3533…0001")
-    assert find_order({"7": [order]}.__getitem__, "7", IMEI, SERVICE, {}) == order
+    assert find_order({"7": [order]}.__getitem__, "7", IMEI, SERVICE, {}, dict) == order
 
 
 def test_a_refused_id_is_an_unknown_order_and_any_other_failure_is_raised() -> None:
@@ -111,7 +127,7 @@ def test_a_refused_id_is_an_unknown_order_and_any_other_failure_is_raised() -> N
         def ask(_: str) -> Sequence[IMEIOrder]:
             raise error
 
-        find_order(ask, "7", IMEI, SERVICE, {})
+        find_order(ask, "7", IMEI, SERVICE, {}, dict)
 
     with pytest.raises(NotPossibleError, match="does not know order 7"):
         refuse(RefusedError(RefusalKind.ORDER_ID, "Invalid Order ID"))

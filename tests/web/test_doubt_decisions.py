@@ -1,19 +1,24 @@
 """What a person decides on the page of doubt: an order that was found, and what is sent again."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
+from flask import Flask
 from simulated_provider import imeis
 from sqlalchemy import select, update
 from web_client import CARRIER, Browser, Provider, answer_chunks, words
 from werkzeug.test import TestResponse
 
 from database import IMEIDatabase, utc_now
+from gsm_fusion_client import NotSentError
 from orders import IMEIOrder, Outcome
 from schema import attempts, items
 from settings import Settings
 from storage import batch_queries
+from submission import was_placed
 
 
 @pytest.fixture
@@ -49,6 +54,33 @@ def test_an_order_found_by_hand_is_adopted(
     assert "Order 15990001 is recorded." in words(browser.led_back(answer))
     assert database.get_order("15990001") is not None
     assert len(item_ids(database, doubtful)) == 2
+
+
+def test_an_order_of_a_service_that_the_list_calls_otherwise_is_adopted(
+    app: Flask, browser: Browser, provider: Provider, database: IMEIDatabase, doubtful: int
+) -> None:
+    """The list gives the word of the other service to an order of ours of this one, so it means this one."""
+    first, second, _ = item_ids(database, doubtful)
+    database.store_services([CARRIER, replace(CARRIER, package_id="999", title="Other")], 1.0)
+    found = IMEIOrder("15990001", imeis(1)[0], "Pending", "", "Other")
+    provider.orders = (found,)
+    form = {"item_id": first, "order_id": "15990001"}
+    for listed in ([], [found], None):
+        app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=partial(listing, listed))
+        answer = browser.post(f"/batches/{doubtful}/doubt/placed", form)
+        assert "Order 15990001 is one of another service: Other." in words(browser.led_back(answer))
+    was_placed(database, second, "15990002")
+    ours = [found, IMEIOrder("15990002", imeis(2)[1], "Pending", "", "Other")]
+    app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=partial(listing, ours))
+    answer = browser.post(f"/batches/{doubtful}/doubt/placed", form)
+    assert "Order 15990001 is recorded." in words(browser.led_back(answer))
+
+
+def listing(listed: list[IMEIOrder] | None, _account: str) -> list[IMEIOrder]:
+    """Return a list of recent orders; None: the provider does not answer."""
+    if listed is None:
+        raise NotSentError("The provider cannot be reached.")
+    return listed
 
 
 def mark_shown(browser: Browser, batch_id: int) -> str:
