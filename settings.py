@@ -1,6 +1,6 @@
 """The environment, read once and checked: a wrong value stops the start with a sentence that mends it.
 
-Nothing else in the program reads os.environ. This module must not import anything of ours.
+Nothing else reads a variable, but gunicorn.conf.py WEB_CONCURRENCY. This module must not import anything of ours.
 """
 
 import json

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from settings import DEFAULT_BASE_URL, SettingsError, load_settings
+from settings import DEFAULT_BASE_URL, LOG_LEVELS, SettingsError, load_settings
 
 ROOT = Path(__file__).parents[1]
 SECRET = "k9Q2vX7pLm4TzR8wYb3NcF6hJd1GsA5e"
@@ -214,16 +214,31 @@ def test_a_database_on_a_server_needs_no_volume(tmp_path: Path) -> None:
     assert not load_settings(railway | {"DATABASE_URL": "postgresql://hammer:secret@host/hammer"}).volatile_disk
 
 
-def test_the_example_file_names_every_variable_and_is_itself_a_valid_environment(
+def variables() -> set[str]:
+    """Return the names of all variables that the program reads."""
+    sources = [(ROOT / name).read_text(encoding="utf-8") for name in ("settings.py", "gunicorn.conf.py")]
+    return set(re.findall(r'"([A-Z][A-Z_]{3,})"', "".join(sources))) - set(LOG_LEVELS)
+
+
+def test_the_example_file_names_every_variable_no_other_and_is_itself_a_valid_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     example = {name: value or "" for name, value in dotenv_values(ROOT / ".env.example").items()}
-    read = set(re.findall(r'"([A-Z][A-Z_]{3,})"', (ROOT / "settings.py").read_text(encoding="utf-8")))
-    told_by_the_platform = {name for name in read if name.startswith("RAILWAY_")}
-    levels = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
-    assert read - told_by_the_platform - levels <= example.keys()
+    of_the_platform = {name for name in variables() if name.startswith("RAILWAY_")}
+    assert variables() - of_the_platform == example.keys()
     assert load_settings(example).demo
+
+
+def test_the_readme_names_only_variables_that_are_read_and_each_one_of_the_platform() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.split("## Settings", 1)[1].split("\n## ", 1)[0]
+    cells = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
+    in_rows = {name for cell in cells for name in re.findall(r"`([A-Z_]+)`", cell)}
+    assert len(in_rows) > 20
+    assert in_rows <= variables()
+    of_the_platform = {name for name in variables() if name.startswith("RAILWAY_")}
+    assert of_the_platform <= set(re.findall(r"`(RAILWAY_\w+)`", readme))
 
 
 def test_each_variable_of_the_example_file_is_explained() -> None:
