@@ -240,6 +240,33 @@ def test_the_readme_names_each_room_with_its_floor() -> None:
     assert named == {room: floor_of(room) + 1 for room in PACKAGES if room != SIMULATOR}
 
 
+def readme_files(text: str) -> list[Path]:
+    """Return the modules that a text of the README names; one without a folder is at the root or in submission/."""
+    names = re.findall(r"`([\w/]+\.py)`", text)
+    return [ROOT / name if (ROOT / name).exists() else ROOT / "submission" / name for name in names]
+
+
+def test_each_module_that_the_readme_names_exists() -> None:
+    named = readme_files((ROOT / "README.md").read_text())
+    assert len(named) > 40
+    assert [path for path in named if not path.exists()] == []
+
+
+def test_the_readme_knows_how_long_the_money_path_is() -> None:
+    text = (ROOT / "README.md").read_text()
+    path = text[text.index("**The money path in an afternoon**") :].split("\n\n", 1)[0]
+    for part, told in zip(path.split("Another "), re.findall(r"([\d,]+) lines", path), strict=True):
+        lines = sum(len(file.read_text().splitlines()) for file in readme_files(part))
+        assert abs(lines - int(told.replace(",", ""))) < 100, lines
+
+
+def test_only_one_function_sends_what_is_paid() -> None:
+    """A paid call that is made elsewhere has no intent on disk, no checkpoint and no outcome."""
+    everywhere = [(module, node) for module in MODULES for node in nodes(module)]
+    senders = [m for m, node in everywhere if isinstance(node, ast.Attribute) and node.attr == "place_imei_order"]
+    assert senders == ["submission.placing"]
+
+
 def test_the_root_stays_small_and_packages_are_one_level_deep() -> None:
     assert len(list(ROOT.glob("*.py"))) <= MOST_FILES_AT_THE_ROOT
     assert [path for package in PACKAGES for path in (ROOT / package).glob("*/*.py")] == []
