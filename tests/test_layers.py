@@ -5,6 +5,7 @@ These tables are the architecture. A room that is not in them, or an import that
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import cache
@@ -250,6 +251,8 @@ def test_each_module_that_the_readme_names_exists() -> None:
     named = readme_files((ROOT / "README.md").read_text())
     assert len(named) > 40
     assert [path for path in named if not path.exists()] == []
+    tests = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    assert set(re.findall(r"`(test_\w+)`", (ROOT / "README.md").read_text())) <= tests
 
 
 def test_the_readme_knows_how_long_the_money_path_is() -> None:
@@ -414,6 +417,25 @@ def test_each_module_has_a_file_of_its_tests() -> None:
 def file_of_tests(module: str) -> str:
     room, _, name = ("", "", "gunicorn_conf") if module == "gunicorn.conf" else module.rpartition(".")
     return str(Path(room, f"test_{name}.py"))
+
+
+def test_each_fault_that_is_planted_by_hand_changes_the_module_of_today() -> None:
+    """A fault whose words are gone would change nothing, and nobody would know whether tests notice it."""
+    book = tomllib.loads((ROOT / "tests" / "tools" / "mutants.toml").read_text())
+    sources = {module: path.read_text() for module, path in MODULES.items()}
+    assert [one for one in book["planted"] if sources[one["module"]].count(one["old"]) != 1] == []
+    assert {one["module"] for kind in ("planted", "equivalent") for one in book[kind]} <= book["tests"].keys()
+    functions = [(sources[one["module"]], one["function"].rpartition(".")[2]) for one in book["equivalent"]]
+    assert [name for source, name in functions if f"def {name}(" not in source] == []
+
+
+def test_each_file_of_tests_that_faults_are_tried_with_exists() -> None:
+    book = tomllib.loads((ROOT / "tests" / "tools" / "mutants.toml").read_text())
+    folders = {module: ROOT.joinpath("tests", *module.split(".")[:-1]) for module in book["tests"]}
+    named = [
+        folders[module] / file for kind in ("tests", "left_out") for module in book[kind] for file in book[kind][module]
+    ]
+    assert [path for path in named if not path.exists()] == []
 
 
 def test_no_two_classes_have_the_same_name() -> None:

@@ -53,6 +53,21 @@ def test_a_text_in_digits_of_another_script_is_no_other_imei() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shown", "meant"),
+    [
+        ("3533700800000", set()),  # too short
+        ("35337008000000", {"35337008000000", "03533700800000"}),  # without check digit, or without a first zero
+        ("353370080000001", {"35337008000000"}),
+        ("3533700800000017", {"35337008000000"}),  # with a software version
+        ("0353370080000001", {"03533700800000", "35337008000000"}),  # or an IMEI behind a zero
+        ("35337008000000017", set()),  # too long
+    ],
+)
+def test_a_listed_number_means_the_bodies_that_its_length_allows(shown: str, meant: set[str]) -> None:
+    assert bodies(shown) == meant
+
+
+@pytest.mark.parametrize(
     ("text", "is_part"),
     [
         ("3533700001", True),  # 353370...0001, whose points were taken for separators
