@@ -233,7 +233,7 @@ def _reads_like_label(text: str) -> bool:
 def _last_words(place: _Place) -> int:
     """Return where an unknown label begins in a line without separators that has had two labels: its last word.
 
-    Of a word that says nothing by itself ("Lock", "Status"), the last two.
+    The last two, where the last one means nothing by itself ("Lock", "Status").
     """
     line, at = place.line, place.at
     value_at = max(place.value_at, at - LABEL_REACH)

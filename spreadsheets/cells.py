@@ -168,7 +168,7 @@ def _kept(values: Sequence[Found], text: str) -> list[Found]:
 def _with_seconds(values: Sequence[Found]) -> list[Found]:
     """Return the values with the second IMEI of a phone marked: by its label, or where a line holds just two.
 
-    Of a right and a wrong check digit the right one is the first.
+    Where only one of the two has a right check digit, that one is the first.
     """
     found = list(values)
     carriers = [place for place, value in enumerate(found) if value.imei]

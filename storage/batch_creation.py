@@ -407,7 +407,7 @@ def _item_rows(
         if imei in seen:
             yield imei, row, duplicate, seen[imei], None
             continue
-        seen[imei] = "stands more than once in this batch"
+        seen[imei] = "in this batch more than once; it is ordered once"
         account = homes.get(imei)
         yield imei, row, fresh, None, places[account] + waiting[account] // chunk_size
         waiting[account] += 1

@@ -346,7 +346,7 @@ def seconds_since(connection: Connection, attempt_id: int) -> float:
 def attempt_ages(connection: Connection, seconds: float, account: str = MAIN_ACCOUNT) -> list[float]:
     """Return how many seconds ago each call of an account of the last seconds began, by the wall clock.
 
-    0 where it was put back.
+    0 for a call that began ahead of it, because the clock was set back.
     """
     now = utc_now()
     since = (attempts.c.sent_at > now - timedelta(seconds=seconds)) & (attempts.c.account == account)

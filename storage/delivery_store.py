@@ -39,7 +39,7 @@ PLANNED_AT_ONCE, FORGOTTEN_AT_ONCE = 500, 2000
 #: How long events and ended deliveries are kept, and how long a delivery may be postponed.
 KEPT, TRIED = timedelta(days=30), timedelta(days=3)
 EXPIRED = "The receiver did not answer for 3 days."
-#: What people are told of; the other events are for programs.
+#: Events that people get messages about; the others are for programs only.
 FOR_PEOPLE = (
     EventKind.BATCH_COMPLETE,
     EventKind.BATCH_PAUSED,
@@ -49,7 +49,7 @@ FOR_PEOPLE = (
     EventKind.RECHECK_COMPARED,
     EventKind.BACKUP_FAILED,
 )
-#: Of a phone of scan mode nobody is told: a person stands in front of its result.
+#: Nobody gets a message about a phone of scan mode: who scanned it sees its result.
 TO_PEOPLE = sql(
     "INSERT INTO deliveries (event_id, target, state, next_at)"
     " SELECT e.id, target.value, 'waiting', :now FROM each(:ids AS INTEGER) fresh"

@@ -138,9 +138,9 @@ def reopen(database: IMEIDatabase, kinds: Collection[RequestKind], alive: Sequen
 
 
 def forget(connection: Transaction, now: float) -> None:
-    """Delete finished requests older than KEPT seconds, or from a wrong clock, but the newest one of each kind.
+    """Delete finished requests older than KEPT seconds, or from a wrong clock.
 
-    Of each account.
+    The newest request of each kind to each account is kept.
     """
     newest = select(func.max(COLUMNS.id)).where(FINISHED_REQUEST).group_by(COLUMNS.kind, COLUMNS.account)
     old = ~COLUMNS.asked_at.between(now - KEPT, now + KEPT) & COLUMNS.id.not_in(newest)

@@ -120,6 +120,8 @@ def test_items_stand_in_calls_of_the_given_length_and_a_repeated_imei_in_none(da
         sizes = list(connection.exec_driver_sql("SELECT size FROM chunks ORDER BY id").scalars())
     assert rows == [(0, 1), (0, 2), (None, 3), (1, 4), (1, 5), (2, 6)]
     assert sizes == [2, 2, 1]
+    words = one(database, "SELECT message FROM items WHERE chunk_id IS NULL")
+    assert words == "in this batch more than once; it is ordered once"
 
 
 def test_of_earlier_orders_the_one_that_waits_is_known_and_results_of_other_services_are_shown(
