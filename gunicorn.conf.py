@@ -1,7 +1,7 @@
 """How gunicorn serves web_app:app, on a desk and in production; `gunicorn web_app:app` reads it by itself.
 
 The first process checks the settings and, in the demo, starts the provider. Each worker stands for election as the
-runner. When the server is asked to stop, event streams end and nothing more is sent to the provider.
+leader. When the server is asked to stop, event streams end and nothing more is sent to the provider.
 """
 
 import os
@@ -106,7 +106,7 @@ def when_ready(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Stand for election as the runner, and learn at once when the server is asked to stop."""
+    """Stand for election as the leader, and learn at once when the server is asked to stop."""
     sys.setswitchinterval(SWITCH_AFTER)
     app = worker.app.wsgi()
     request_counts.use_row(worker.age)

@@ -52,7 +52,7 @@ class ChunkState(StrEnum):
 class BatchState(StrEnum):
     """Where one upload stands."""
 
-    RUNNING = "running"  #: the runner may send its chunks
+    RUNNING = "running"  #: the leader may send its chunks
     PAUSED = "paused"  #: nothing more of it is sent until it is resumed
     FINISHED = "finished"  #: no chunk of it is planned or on the wire
 

@@ -1,6 +1,6 @@
 """The web application: `create_app()` for tests and tools, `app` for gunicorn, `python3 web_app.py` for development.
 
-Importing this starts no thread: the runner is started by gunicorn.conf.py in each worker, and by main() here.
+Importing this starts no thread: gunicorn.conf.py starts those of runner.py in each worker, and main() does so here.
 """
 
 import argparse

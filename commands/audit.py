@@ -281,7 +281,7 @@ def rebuilt_lines(report: RebuildReport) -> list[str]:
     if taken_over:
         lines.append(f"{plural(taken_over, 'IMEI')} waited to be sent though ordered already, and will not be sent.")
     if left:
-        lines.append(f"{plural(left, 'order')} left to the runner, which settles calls in doubt by itself.")
+        lines.append(f"{plural(left, 'order')} left to the leader, which settles calls in doubt by itself.")
     return lines
 
 

@@ -1,7 +1,7 @@
 """The command `flask submit`.
 
 Text for people goes to standard error, data for programs to standard output. This module makes no decision about money
-that the pages do not make too: it reads the file, asks, passes the batch to the runner and reports.
+that the pages do not make too: it reads the file, asks, passes the batch to the leader and reports.
 """
 
 import json

@@ -362,7 +362,7 @@ def next_age(asked: float, delivery: str, interval: float) -> float:
 
 
 def request_sync(database: IMEIDatabase) -> None:
-    """Request that every pending order is asked for now; the runner starts within seconds."""
+    """Request that every pending order is asked for now; the leader starts within seconds."""
     database.set_setting(REQUESTED, secrets.token_hex(8))
 
 

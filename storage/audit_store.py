@@ -58,7 +58,7 @@ class Restored(NamedTuple):
     new: int = 0  #: stored
     linked: int = 0  #: the id was given to an order of ours that had none
     taken_over: int = 0  #: of the new ones: IMEIs that waited to be sent, and are ordered now
-    left: int = 0  #: in doubt or on the wire: the runner settles them
+    left: int = 0  #: in doubt or on the wire: the leader settles them
 
 
 def read_records(
@@ -303,7 +303,7 @@ def _is_unknown(order: KeptOrder, owner: Any, covered: set[str]) -> bool:
 
 
 def count_unknown_calls(database: IMEIDatabase, batch_id: int, chunk_ids: Sequence[int]) -> int:
-    """How many of these calls of a batch the database does not have: the runner puts what it has in doubt."""
+    """How many of these calls of a batch the database does not have: the leader puts what it has in doubt."""
     asked = chunks.c.id.in_(each_of(chunk_ids, "INTEGER"))
     with database.read() as connection:
         of_batch = connection.execute(select(chunks.c.id).where(asked, chunks.c.batch_id == batch_id))
@@ -337,8 +337,8 @@ def restore(database: IMEIDatabase, rows: Sequence[Mapping[str, Any]]) -> Restor
     """Write these orders (columns of the orders table), as far as their ids are new. Safe to repeat.
 
     An IMEI of a call that is planned is taken out of it, so that it is not paid again. One that is in doubt or
-    on the wire is left: the runner adopts its order, and would send it again if the order were known. An IMEI in doubt
-    whose order a kept answer names is settled by it: the runner may never see that order on the list.
+    on the wire is left: the leader adopts its order, and would send it again if the order were known. An IMEI in doubt
+    whose order a kept answer names is settled by it: the leader may never see that order on the list.
     """
     done = Restored()
     for start in range(0, len(rows), RESTORED_AT_ONCE):

@@ -1,8 +1,9 @@
 """Sums that pages need at once: kept up to a mark, counted beyond it, exact at any moment.
 
-To place an order writes no sum. What is new lies beyond the mark and is counted by each query, and `tend()`, in a
-thread of the process that is the runner, moves the marks on. A change below a mark is carried over by triggers of the
-database (migrations/sqlite/0010_verdicts.py), whoever makes it. Without `tend()` every number is right, only slower.
+Placing an order writes no sum. What is new lies beyond the mark and is counted by each query, and `tend()`, in a
+thread of the leader, moves the marks on. A change below a mark is carried over by triggers of the database, whoever
+makes it (orders_recounted, orders_uncounted and orders_untallied in migrations/). Without `tend()` every number is
+right, only slower.
 
 - Orders and dollars by batch, day, service, status and verdict: kept in order_totals. The mark is a row id,
   totals_mark.upto; orders with a larger one are counted. A changed or deleted order below it is moved within
@@ -193,7 +194,7 @@ def duties(database: IMEIDatabase) -> tuple[Duty, Duty]:
 
 
 def tend(database: IMEIDatabase, few: int = FEW) -> None:
-    """Bring totals and tallies up to date, in transactions short enough for the runner to wait for.
+    """Bring totals and tallies up to date, in transactions short enough for the loop to wait for.
 
     Totals are left as they are while at most `few` orders are beyond the mark.
     """

@@ -1,4 +1,4 @@
-"""Who may record intents: a lease with a number in the database, beside the file lock that elects the runner.
+"""Who may record intents: a lease with a number in the database, beside the file lock that elects the leader.
 
 A file lock can be deleted, and it does not reach another machine. The number grows each time that a process takes the
 lease, and is checked in the transaction that records an intent: a process that was overtaken cannot send any more.

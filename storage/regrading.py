@@ -1,4 +1,4 @@
-"""Verdicts that follow the rules: graded again in the background, in transactions short enough for the runner.
+"""Verdicts that follow the rules: graded again in the background, in transactions short enough for the loop.
 
 Three things make a verdict outdated, and each leaves a mark that a kill does not lose:
 

@@ -1,7 +1,7 @@
 """Whether this account may work with this database: with another account nothing is sent, fetched or settled.
 
 Waiting IMEIs would be paid by the wrong account, and its list of orders proves nothing about calls in doubt. An
-administrator can adopt the database. This module calls no provider; the runner, pages and commands ask it first.
+administrator can adopt the database. This module calls no provider; the leader, pages and commands ask it first.
 """
 
 import hmac

@@ -19,7 +19,7 @@ TAKEN_BACK = "in doubt again: a person took back what was decided"
 
 
 def ask_again(database: IMEIDatabase) -> None:
-    """Have the runner look at the provider's list now."""
+    """Have the leader look at the provider's list now."""
     with database.write() as connection:
         newest = call_queries.newest_attempt(connection)
     previous = int(database.get_setting(REQUESTED) or 0)
@@ -39,7 +39,7 @@ def rest_before_decision(database: IMEIDatabase, timeout: float, quiet: float, i
 def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float) -> int:
     """Let these items in doubt be sent again, because a person found that they were not placed. Return how many.
 
-    The runner looks at the provider's list once more right before. Raises NotPossibleError with a sentence for the page
+    The leader looks at the provider's list once more right before. Raises NotPossibleError with a sentence for the page
     while less than rest seconds (deadline and quiet time) have passed since a call was sent: the provider may still
     place what it does not show yet.
     """

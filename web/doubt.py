@@ -88,7 +88,7 @@ def listed(batch_id: int) -> ResponseReturnValue:
 @blueprint.post("/ask")
 @allow(Role.OPERATOR, "results.request")
 def ask(batch_id: int) -> ResponseReturnValue:
-    """Request that the runner reads the provider's list and settles what it proves."""
+    """Request that the leader reads the provider's list and settles what it proves."""
     batch_or_404(batch_id)
     ask_again(backend().database)
     flash("The app is asking the provider. IMEIs that are settled disappear from this page automatically.")
