@@ -4,6 +4,7 @@ import platform
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -50,6 +51,15 @@ SERVICES_SHOWN = 250
 #: Most orders without a result on the status page, the longest waiting first.
 WITHHELD_SHOWN = 200
 PACKAGES = ("Flask", "SQLAlchemy", "requests", "gunicorn")
+
+
+@dataclass(frozen=True, slots=True)
+class BackupFile:
+    """A file in the backup folder."""
+
+    name: str
+    size: int  #: bytes
+    at: float  #: Unix time when it was written
 
 
 @blueprint.get("/")
@@ -257,17 +267,17 @@ def _adoption(backend: Backend) -> account_mark.Adoption | None:
     return account_mark.adoption(database)
 
 
-def _backups(backend: Backend) -> list[dict[str, Any]]:
+def _backups(backend: Backend) -> list[BackupFile]:
     """Return the files in the backup folder, newest first."""
-    found = [(path, path.stat()) for path in backup_files(backend.database)]
-    found.sort(key=lambda pair: -pair[1].st_mtime)
-    return [{"name": path.name, "size": stat.st_size, "at": stat.st_mtime} for path, stat in found]
+    found = [(path.name, path.stat()) for path in backup_files(backend.database)]
+    files = [BackupFile(name, stat.st_size, stat.st_mtime) for name, stat in found]
+    return sorted(files, key=lambda file: -file.at)
 
 
 def _newest_backup(backend: Backend) -> float | None:
     """Return when the newest backup was made, as Unix time: of a server, on whichever machine its file is."""
     if backend.database.is_file:
-        return max((copy["at"] for copy in _backups(backend)), default=None)
+        return max((file.at for file in _backups(backend)), default=None)
     last = backup_state(backend.database).last
     return last.at if last else None
 

@@ -99,3 +99,6 @@ def test_the_database_page_counts_checks_and_backs_up(browser: Browser, database
     assert copy.status_code == 200
     assert copy.data.startswith(b"SQLite format 3")
     assert copy.headers["Content-Disposition"].startswith("attachment")
+    page = words(browser.get("/database"))
+    assert "1 file in the backup folder imei_orders-" in page
+    assert "B, just now" in page
