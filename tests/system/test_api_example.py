@@ -59,6 +59,22 @@ def test_the_example_orders_follows_and_reads_a_batch(site: Site, token: str) ->
     assert site.charged() == 2
 
 
+def test_git_ignores_whatever_a_run_leaves(site: Site, token: str, tmp_path: Path) -> None:
+    """DATA_DIR is the folder of the program unless it is set; what is made there must not look like a change."""
+    code, _, complaint = ForkedCommand(tmp_path, environ_of(site.data_dir), "backup").finish()
+    assert code == 0, complaint
+    demo = site.data_dir / "demo"  # with credentials the same files are not in demo/, but for those of the provider
+    files = [str(path.relative_to(demo)) for path in demo.rglob("*") if path.is_file()]
+    left = [name for name in files if not name.startswith(("simulator.", "ledger."))]
+    later = [f"{folder}/file" for folder in ("uploads", "exports", "replaced", "restoring")]
+    assert {"imei_orders.db", "runner.lock"} <= set(left)
+    assert any(name.startswith("backups/") for name in left)
+    command = ["git", "check-ignore", "--no-index", "--stdin"]
+    names = "\n".join([*left, *later])
+    found = subprocess.run(command, cwd=ROOT, input=names, capture_output=True, text=True, check=True).stdout.split()
+    assert sorted({*left, *later} - set(found)) == []
+
+
 def test_a_batch_is_followed_by_its_events_and_its_etag(site: Site, token: str) -> None:
     session = requests.Session()
     session.trust_env = False
