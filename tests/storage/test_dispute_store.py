@@ -1,9 +1,9 @@
 """Disputes: opened of what can be disputed, moved from state to state with a history, and refunded."""
 
-from datetime import date, datetime
+from datetime import date
 
 import pytest
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
 
 from database import IMEIDatabase
 from orders import DisputeKind, DisputeState
@@ -14,19 +14,6 @@ from storage.dispute_store import Refund, Step
 
 REJECTED = Disputable(DisputeKind.REJECTED)
 DAY = date(2026, 11, 25)
-
-
-@pytest.fixture(name="rows")
-def rows_fixture(database: IMEIDatabase, batch: int) -> list[int]:
-    """The rows of 12 orders beside the batch: two of three rejected, every fourth about another IMEI."""
-    found = [
-        {"order_id": f"77{n}", "imei": f"35000000000100{n:02}", "service_name": "Check", "service_id": "269",
-         "credits": 0.5, "order_date": datetime(2026, 11, 1 + n), "status": "Rejected" if n % 3 else "Completed",
-         "other_imei": "350000000000014" if n % 4 == 0 else None, "existed": n == 11}
-        for n in range(12)
-    ]  # fmt: skip
-    with database.write() as connection:
-        return list(connection.execute(insert(orders).returning(orders.c.id), found).scalars())
 
 
 def counted(database: IMEIDatabase) -> dict[str, int]:
@@ -51,29 +38,6 @@ def test_what_is_disputed_is_not_offered_again(database: IMEIDatabase, batch: in
     assert found["in_doubt", 0.1].item_id == in_doubt[0].id
     history = dispute_queries.events(database, found["rejected", 0.5].id)
     assert [(event.person, event.state, event.note) for event in history] == [("anna", "open", "Please pay back")]
-
-
-def test_a_file_of_what_can_be_disputed_has_each_once_and_holds_no_snapshot(
-    database: IMEIDatabase, batch: int, rows: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("storage.rows.WALKED_AT_ONCE", 2)
-    listed = list(disputable.walk(database))
-    assert [row.status for row in listed] == ["Rejected"] * 8 + ["Completed", "In doubt"]
-    assert len({(row.status, row.id) for row in listed}) == len(listed)
-    begun = disputable.walk(database)
-    assert next(begun) == listed[0]
-    dispute_store.open_all(database, REJECTED, "anna")
-    assert list(begun) == [listed[1], *listed[-2:]]
-
-
-def test_a_page_of_what_can_be_disputed_goes_on_where_the_last_one_ended(
-    database: IMEIDatabase, rows: list[int]
-) -> None:
-    first = disputable.page(database, REJECTED, None, 5)
-    more = disputable.page(database, REJECTED, first[-1].id, 5)
-    assert [row.id for row in (*first, *more)] == [row for n, row in enumerate(rows) if n % 3][::-1]
-    assert disputable.page(database, Disputable(DisputeKind.REJECTED, batch=99), None, 5) == []
-    assert len(disputable.page(database, Disputable(DisputeKind.MISMATCHED, service="269"), None, 5)) == 3
 
 
 def test_a_dispute_moves_only_from_the_states_that_allow_it(
