@@ -15,8 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, cast, func,
 
 from database import IMEIDatabase
 from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, SAYS_IT_EXISTS, ChunkState, Outcome
-from schema import OPEN_CALL, attempts, batches, chunks, items
-from storage import batch_undo, call_queries, guards
+from schema import OPEN_CALL, attempts, batches, chunks, each_of, items
+from storage import batch_undo, call_queries
 from storage.rows import DoubtfulItem
 
 #: What submission/settlement.py and doubt_moves.py write about an IMEI that was in doubt.
@@ -222,20 +222,16 @@ def imei_in_doubt(database: IMEIDatabase, batch_id: int, item_id: int) -> str | 
 
 def _sent(connection: Connection, attempt_ids: list[int]) -> dict[int, tuple[datetime, str]]:
     """Return attempt id → when it was sent, and what was written about its end."""
-    found: dict[int, tuple[datetime, str]] = {}
-    for part in guards.parts(attempt_ids):
-        query = select(attempts.c.id, attempts.c.sent_at, attempts.c.message).where(attempts.c.id.in_(part))
-        found |= {row.id: (row.sent_at, row.message) for row in connection.execute(query)}
-    return found
+    query = select(attempts.c.id, attempts.c.sent_at, attempts.c.message)
+    rows = connection.execute(query.where(attempts.c.id.in_(each_of(attempt_ids, "INTEGER"))))
+    return {row.id: (row.sent_at, row.message) for row in rows}
 
 
 def _answers(connection: Connection, chunk_ids: list[int]) -> set[tuple[int, str]]:
     """Return (chunk id, message of an attempt): the message of a chunk until a look at the list gives a reason."""
-    found: set[tuple[int, str]] = set()
-    for part in guards.parts(chunk_ids):
-        query = select(attempts.c.chunk_id, attempts.c.message).where(attempts.c.chunk_id.in_(part))
-        found |= {(row.chunk_id, row.message) for row in connection.execute(query)}
-    return found
+    query = select(attempts.c.chunk_id, attempts.c.message)
+    rows = connection.execute(query.where(attempts.c.chunk_id.in_(each_of(chunk_ids, "INTEGER"))))
+    return {(row.chunk_id, row.message) for row in rows}
 
 
 def settled(database: IMEIDatabase, batch_id: int) -> Settled:

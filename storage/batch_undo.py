@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Select, and_, delete, func, or_, select, upda
 
 from database import Transaction
 from orders import FINAL_STATUSES, NAMED_BY_PERSON, ChunkState, Outcome
-from schema import UNDECIDED, automations, chunks, items, orders, status_changes
+from schema import UNDECIDED, automations, chunks, each_of, items, orders, status_changes
 from storage import service_figure_store
 from storage.batch_states import touch
 from storage.call_queries import OF_BATCH, doubtful_calls
-from storage.guards import WrongStateError, expect, parts
+from storage.guards import WrongStateError, expect
 
 
 def withdraw(connection: Transaction, batch_id: int, order_id: str, message: str) -> None:
@@ -81,11 +81,10 @@ def unclear(connection: Connection, batch_id: int, message: str) -> int:
     Return how many IMEIs are in doubt again.
     """
     calls = doubtful_calls(connection)
-    ids = [call.chunk_id for call in calls if call.waits and call.cleared and call.batch_id == batch_id]
-    moved = 0
-    for part in parts(ids):
-        connection.execute(update(chunks).where(chunks.c.id.in_(part)).values(cleared=False, message=message))
-        doubtful = items.c.chunk_id.in_(part) & (items.c.outcome == Outcome.IN_DOUBT)
-        moved += connection.execute(update(items).where(doubtful).values(message=message)).rowcount
+    cleared = [call.chunk_id for call in calls if call.waits and call.cleared and call.batch_id == batch_id]
+    ids = each_of(cleared, "INTEGER")
+    connection.execute(update(chunks).where(chunks.c.id.in_(ids)).values(cleared=False, message=message))
+    doubtful = items.c.chunk_id.in_(ids) & (items.c.outcome == Outcome.IN_DOUBT)
+    moved = connection.execute(update(items).where(doubtful).values(message=message)).rowcount
     touch(connection, batch_id)
     return moved

@@ -21,7 +21,7 @@ from schema import UNDECIDED, attempts, batches, chunks, each_of, items, orders,
 from settings import MAIN_ACCOUNT
 from storage.batch_states import UNSENT, finish_if_done, is_stopped, touch, touch_or_finish
 from storage.call_queries import NOT_PLACED, items_of
-from storage.guards import Row, expect, parts
+from storage.guards import Row, expect
 
 END_ATTEMPTS = sql(
     "UPDATE attempts SET ended_at = coalesce(ended_at, :now), result = given.result, message = given.message"
@@ -62,10 +62,8 @@ def take_out(connection: Connection, item_id: int, chunk_id: int, message: str) 
 def insert_chunk(connection: Connection, batch_id: int, item_ids: Sequence[int], account: str | None) -> int:
     """Move these items into a new planned chunk of an account; None: any may claim it. Returns its id."""
     values = {"batch_id": batch_id, "size": len(item_ids), "state": ChunkState.PLANNED, "account": account}
-    key = connection.execute(insert(chunks).values(**values)).inserted_primary_key
-    chunk_id = int(key[0]) if key else 0
-    for part in parts(item_ids):
-        connection.execute(update(items).where(items.c.id.in_(part)).values(chunk_id=chunk_id))
+    chunk_id = int(connection.execute(insert(chunks).values(**values).returning(chunks.c.id)).scalar_one())
+    connection.execute(update(items).where(items.c.id.in_(each_of(item_ids, "INTEGER"))).values(chunk_id=chunk_id))
     return chunk_id
 
 
@@ -130,17 +128,14 @@ def cancel_rest(connection: Connection, batch_id: int) -> int:
     """Stop a batch: planned → cancelled for every chunk that was not sent. Returns how many IMEIs were cancelled."""
     connection.execute(update(batches).where(batches.c.id == batch_id).values(is_stopped=True))
     planned = and_(chunks.c.batch_id == batch_id, chunks.c.state == ChunkState.PLANNED)
-    ids = connection.execute(select(chunks.c.id).where(planned)).scalars().all()
-    taken = 0
-    for part in parts(ids):
-        taken += connection.execute(
-            update(items)
-            .where(items.c.chunk_id.in_(part), items.c.outcome == Outcome.WAITING)
-            .values(outcome=Outcome.CANCELLED, message=UNSENT)
-        ).rowcount
+    cancelled = connection.execute(
+        update(items)
+        .where(items.c.chunk_id.in_(select(chunks.c.id).where(planned)), items.c.outcome == Outcome.WAITING)
+        .values(outcome=Outcome.CANCELLED, message=UNSENT)
+    ).rowcount
     connection.execute(update(chunks).where(planned).values(state=ChunkState.CANCELLED))
     touch_or_finish(connection, batch_id)
-    return taken
+    return cancelled
 
 
 def leave_out(connection: Connection, service_id: str, imei: str, message: str) -> None:
@@ -168,9 +163,8 @@ def cancel_left_out(connection: Connection, reasons: Mapping[tuple[str, str], st
     columns = (items.c.id, items.c.batch_id, items.c.service_id, items.c.imei, items.c.message)
     rows = connection.execute(select(*columns).where(left_out)).all()
     found = [row for row in rows if reasons.get((row.service_id, row.imei)) == row.message]
-    for part in parts([row.id for row in found]):
-        values = {"outcome": Outcome.CANCELLED, "message": message}
-        connection.execute(update(items).where(items.c.id.in_(part)).values(**values))
+    these = items.c.id.in_(each_of((row.id for row in found), "INTEGER"))
+    connection.execute(update(items).where(these).values(outcome=Outcome.CANCELLED, message=message))
     touch(connection, *{row.batch_id for row in found})
 
 

@@ -16,10 +16,10 @@ from orders import (
     Item,
     Outcome,
 )
-from schema import attempts, batches, chunks, items
+from schema import attempts, batches, chunks, each_of, items
 from storage.batch_states import is_stopped, touch
 from storage.chunk_moves import insert_chunk, store_existing
-from storage.guards import expect, parts
+from storage.guards import expect
 
 #: Made once: it is asked for each call in doubt at each look at the provider's list.
 EXPLAIN = (
@@ -92,13 +92,12 @@ def _take_out(connection: Connection, chunk: Chunk, item_ids: Sequence[int], out
 
 
 def _move_items(connection: Connection, chunk: Chunk, item_ids: Sequence[int], outcome: Outcome, message: str) -> None:
-    moved = 0
-    for part in parts(item_ids):
-        moved += connection.execute(
-            update(items)
-            .where(items.c.id.in_(part), items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
-            .values(outcome=outcome, message=message)
-        ).rowcount
+    these = items.c.id.in_(each_of(item_ids, "INTEGER"))
+    moved = connection.execute(
+        update(items)
+        .where(these, items.c.chunk_id == chunk.chunk_id, items.c.outcome == Outcome.IN_DOUBT)
+        .values(outcome=outcome, message=message)
+    ).rowcount
     expect(moved == len(item_ids), f"{moved} of {len(item_ids)} items of chunk {chunk.chunk_id} were in doubt")
 
 
