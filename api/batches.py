@@ -163,7 +163,7 @@ class WantedBatch:
 def listing(query: Mapping[str, Any]) -> Any:
     """List the newest batches."""
     limit, wanted = query["limit"], ListedBatches(query["q"], query["person"], query["tag"])
-    found = order_queries.listed_batches(backend().database, limit + 1, query.get("cursor"), wanted)
+    found = order_queries.listed_batches(backend().database, wanted, limit + 1, query.get("cursor"))
     cursor = str(found[limit - 1].batch_id) if len(found) > limit else None
     return {"batches": found[:limit], "next_cursor": cursor}, next_page(cursor)
 

@@ -63,16 +63,17 @@ def statistics(database: IMEIDatabase) -> Statistics:
     return Statistics(by_status, by_service, round(spent * MILLIONTH, 4))
 
 
-def by_status(database: IMEIDatabase) -> dict[str, int]:
-    """Return status, "" where it is unknown → orders."""
+def status_counts(database: IMEIDatabase, batch_id: int | None = None) -> dict[str, int]:
+    """Return status, "" where it is unknown → orders of a batch, or all orders."""
     with database.read() as connection:
-        return _order_counts(connection, "status")
+        return _order_counts(connection, "status", batch_id)
 
 
-def _order_counts(connection: Connection, column: str) -> dict[str, int]:
+def _order_counts(connection: Connection, column: str, batch_id: int | None = None) -> dict[str, int]:
     added = sums()
     count = func.total(added.c.orders)
     query = select(added.c[column], count).group_by(added.c[column]).having(count > 0)
+    query = query if batch_id is None else query.where(added.c.batch_id == batch_id)
     return {name: int(found) for name, found in connection.execute(query).all()}
 
 
@@ -156,15 +157,6 @@ def _ordered_services() -> Select[Any]:
     return select(used.c.word, named).where(used.c.word.is_not(None))
 
 
-def status_counts(database: IMEIDatabase, batch_id: int) -> dict[str, int]:
-    """Status → orders of one batch."""
-    added = sums()
-    count = func.total(added.c.orders)
-    query = select(added.c.status, count).where(added.c.batch_id == batch_id).group_by(added.c.status)
-    with database.read() as connection:
-        return {status: int(found) for status, found in connection.execute(query.having(count > 0))}
-
-
 def find_order(database: IMEIDatabase, order_id: str) -> Order | None:
     """Return the order with this id of the provider's."""
     return next(iter(_orders(database, select(orders).where(orders.c.order_id == order_id))), None)
@@ -201,11 +193,8 @@ class ListedBatches:
     customers: Sequence[str] = ()  #: any of these, written exactly so
 
 
-EVERY_LISTED = ListedBatches()
-
-
 def listed_batches(
-    database: IMEIDatabase, limit: int, before: int | None = None, wanted: ListedBatches = EVERY_LISTED
+    database: IMEIDatabase, wanted: ListedBatches, limit: int, before: int | None = None
 ) -> list[Progress]:
     """Return the newest batches, without those of scan mode; before continues behind the id of the last one seen."""
     query = select(batches).where(IS_LISTED, *named(wanted.search)).order_by(batches.c.id.desc()).limit(limit)

@@ -203,12 +203,12 @@ def _computed(database: IMEIDatabase, days: int, now: float) -> list[ServiceFigu
     paid_back = [one for one in dispute_queries.paid_back(database, day) if one.has_result]
     counts, spent = defaultdict[str, Counter[str]](Counter), Counter[str]()
     with database.read() as connection:
-        named = _ServiceNames(connection)
+        titled = _ids_by_title(connection)
         for service_id, name, status, count, amount in connection.execute(_order_sums(since)):
-            found = named.id_of(service_id, name)
+            found = service_id or titled.get(name, "")
             counts[found][status] += int(count)
             spent[found] += int(amount)
-        refunded, timed = _refunds(connection, paid_back, named), _turnarounds(connection, since)
+        refunded, timed = _refunds(connection, paid_back, titled), _turnarounds(connection, since)
     return [
         ServiceFigures(
             service_id=service_id,
@@ -236,25 +236,20 @@ def _order_sums(since: str) -> Any:
     return query.where(added.c.status.in_(FINAL_STATUSES), added.c.day >= since).group_by(*keys)
 
 
-class _ServiceNames:
-    """Which service an order is of that no batch of ours placed: the one of this name."""
-
-    def __init__(self, connection: Connection) -> None:
-        rows = connection.execute(select(services.c.title, services.c.service_id).order_by(services.c.listed))
-        self._ids: dict[str, str] = {row.title: row.service_id for row in rows}
-
-    def id_of(self, service_id: str | None, name: str) -> str:
-        return service_id or self._ids.get(name, "")
+def _ids_by_title(connection: Connection) -> Mapping[str, str]:
+    """Return title → service id, for orders that no batch of ours placed; a listed service goes before others."""
+    rows = connection.execute(select(services.c.title, services.c.service_id).order_by(services.c.listed))
+    return {row.title: row.service_id for row in rows}
 
 
-def _refunds(connection: Connection, paid_back: Sequence[PaidBack], named: _ServiceNames) -> Mapping[str, float]:
+def _refunds(connection: Connection, paid_back: Sequence[PaidBack], titled: Mapping[str, str]) -> Mapping[str, float]:
     """Return service id → US dollars that were paid back."""
     ids = {one.batch_id for one in paid_back}
     query = select(batches.c.id, batches.c.service_id).where(batches.c.id.in_(each_of(ids, "INTEGER")))
     service_of = {row.id: row.service_id for row in connection.execute(query)}
     found = defaultdict[str, float](float)
     for one in paid_back:
-        found[named.id_of(service_of.get(one.batch_id), one.service_name)] += one.dollars
+        found[service_of.get(one.batch_id) or titled.get(one.service_name, "")] += one.dollars
     return found
 
 

@@ -52,7 +52,7 @@ def listing() -> ResponseReturnValue:
     customer = find_customer(database, asked["customer"]) if asked["customer"] else None
     writings = customer.writings if customer else (asked["customer"],) if asked["customer"] else ()
     wanted = ListedBatches(asked["q"], asked["person"], asked["tag"], writings)
-    found = order_queries.listed_batches(database, LISTED, before, wanted)
+    found = order_queries.listed_batches(database, wanted, LISTED, before)
     with database.read() as connection:
         people, known_tags = order_queries.people_who_ordered(connection), suggested_tags(connection)
     return render_template(

@@ -68,7 +68,7 @@ def _page(catalogue: Catalogue) -> str:
         customer=found,
         spent=customer_store.spent_by(database, [found])[found.name],
         catalogue=catalogue,
-        batches=order_queries.listed_batches(database, NEWEST, wanted=ListedBatches(customers=found.writings)),
+        batches=order_queries.listed_batches(database, ListedBatches(customers=found.writings), NEWEST),
     )
 
 

@@ -60,7 +60,7 @@ class Figures(Collector):
 
     def _orders(self) -> Iterator[Metric]:
         database = self._backend.database
-        by_status = {status or "Unknown": count for status, count in order_queries.by_status(database).items()}
+        by_status = {status or "Unknown": count for status, count in order_queries.status_counts(database).items()}
         with database.read() as connection:
             in_doubt, at_stake = batch_doubt.at_stake(connection)
             queues = batch_queries.queues(connection)
