@@ -270,8 +270,7 @@ def create(connection: Transaction, kind: AutomationKind, terms: Terms, actor: A
     now = utc_now()
     who = {"user_id": actor.user_id, "ordered_by": actor.name, "created_at": now, "changed_at": now}
     new = insert(automations).values(kind=kind, **_columns(terms), **who)
-    key = connection.execute(new).inserted_primary_key
-    return int(key[0]) if key else 0
+    return int(connection.execute(new.returning(automations.c.id)).scalar_one())
 
 
 def change(connection: Transaction, automation: Automation, terms: Terms, notice: str) -> None:
@@ -325,8 +324,7 @@ def add_run(connection: Transaction, automation: Automation, new: NewRun, batch_
         "batch_id": batch_id,
         "is_compared": not waits_for_results,
     }
-    key = connection.execute(insert(automation_runs).values(row)).inserted_primary_key
-    return int(key[0]) if key else 0
+    return int(connection.execute(insert(automation_runs).values(row).returning(automation_runs.c.id)).scalar_one())
 
 
 def has_run(connection: Connection, batch_id: int) -> bool:

@@ -89,10 +89,8 @@ def open_calls(connection: Connection) -> dict[str, dict[str, int]]:
 def insert_import(connection: Transaction, filename: str, counts: RowCounts) -> int:
     """Write that a file is imported; return the id of the import."""
     numbers = {name: getattr(counts, name) for name in RowCounts.__dataclass_fields__}
-    key = connection.execute(
-        insert(import_history).values(filename=filename, imported_at=utc_now(), **numbers)
-    ).inserted_primary_key
-    return int(key[0]) if key else 0
+    new = insert(import_history).values(filename=filename, imported_at=utc_now(), **numbers)
+    return int(connection.execute(new.returning(import_history.c.id)).scalar_one())
 
 
 def insert_orders(connection: Transaction, import_id: int, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -91,13 +91,12 @@ class SavedSearch:
 def save_search(database: IMEIDatabase, imeis: Sequence[str], rejected: int) -> int:
     """Keep a list of different IMEIs and return its id. Forgets lists older than KEPT, and the oldest of too many."""
     now = utc_now()
+    new = insert(saved_searches).values(imeis=json.dumps(list(imeis)), rejected=rejected, created_at=now)
     with database.write() as connection:
         connection.execute(delete(saved_searches).where(saved_searches.c.created_at < now - KEPT))
-        key = connection.execute(
-            insert(saved_searches).values(imeis=json.dumps(list(imeis)), rejected=rejected, created_at=now)
-        ).inserted_primary_key
+        search_id = int(connection.execute(new.returning(saved_searches.c.id)).scalar_one())
         connection.execute(TOO_MUCH, {"most": MOST_KEPT})
-    return int(key[0]) if key else 0
+    return search_id
 
 
 def find_search(database: IMEIDatabase, search_id: int) -> SavedSearch | None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from database import IMEIDatabase, Transaction, utc_now
 from schema import deliveries, webhooks
+from storage.delivery_store import DeliveryState
 from storage.outbox import EventKind
 
 #: How long an old secret also signs, so that the receiver can take over the new one.
@@ -58,7 +59,9 @@ def find_webhook(connection: Connection, webhook_id: int) -> Webhook | None:
 
 
 def _columns() -> Any:
-    waiting = select(func.count()).where(deliveries.c.webhook_id == webhooks.c.id, deliveries.c.state == "waiting")
+    waiting = select(func.count()).where(
+        deliveries.c.webhook_id == webhooks.c.id, deliveries.c.state == DeliveryState.WAITING
+    )
     shown = (column for column in webhooks.c if column.name not in ("secret", "old_secret"))
     return select(*shown, (webhooks.c.secret != "").label("has_secret"), waiting.scalar_subquery().label("waiting"))
 
@@ -76,11 +79,9 @@ def add_webhook(
     """Store a webhook and return its id; None where there are MOST_WEBHOOKS already."""
     if connection.execute(select(func.count()).select_from(webhooks)).scalar_one() >= MOST_WEBHOOKS:
         return None
-    values = {"url": url, "description": description, "events": _words(events)}
-    key = connection.execute(
-        insert(webhooks).values(**values, secret=secret, created_at=utc_now())
-    ).inserted_primary_key
-    return int(key[0]) if key else 0
+    values = {"url": url, "description": description, "events": _words(events), "secret": secret}
+    new = insert(webhooks).values(**values, created_at=utc_now()).returning(webhooks.c.id)
+    return int(connection.execute(new).scalar_one())
 
 
 def change_webhook(
@@ -104,8 +105,8 @@ def disable_webhook(connection: Transaction, webhook_id: int, words: str) -> boo
 
 
 def _end_waiting(connection: Transaction, webhook_id: int, words: str) -> None:
-    waiting = (deliveries.c.webhook_id == webhook_id) & (deliveries.c.state == "waiting")
-    ended = {"state": "failed", "answer": words, "next_at": None, "ended_at": utc_now()}
+    waiting = (deliveries.c.webhook_id == webhook_id) & (deliveries.c.state == DeliveryState.WAITING)
+    ended = {"state": DeliveryState.FAILED, "answer": words, "next_at": None, "ended_at": utc_now()}
     connection.execute(update(deliveries).where(waiting).values(**ended))
 
 
