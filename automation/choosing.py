@@ -32,7 +32,7 @@ class Selected:
     found: int  #: phones
     phones: tuple[Candidate, ...]  #: to order now, the oldest result first
     waiting: tuple[Candidate, ...]  #: to order when there is money
-    left_out: Mapping[WhyNot, int]  #: why → phones
+    left_out: Mapping[str, int]  #: a word of WhyNot → phones
     plan: Plan | None  #: None where there is nothing to order
     words: str  #: which limit does not hold everything; "" where all of it fits
 
@@ -40,11 +40,6 @@ class Selected:
     def price(self) -> float:
         """US dollars an IMEI."""
         return self.plan.service.price if self.plan else 0.0
-
-    @property
-    def left_out_words(self) -> dict[str, int]:
-        """The reasons as the log keeps them."""
-        return {str(reason): count for reason, count in self.left_out.items()}
 
 
 def responsible(backend: Backend, automation: Automation) -> Actor:
@@ -86,7 +81,7 @@ def choose(
     actor: Actor,
     knows: Knows = any_order,
 ) -> Selected:
-    """Return what a run over these phones orders now. rows: IMEI and the status change of each.
+    """Return what a run over these phones orders now. rows: IMEI and status change of each; 0: no change waits.
 
     knows: the earlier orders whose phones a re-check may order again; for others the plan has them as unseen.
     Raises MustTurnOffError and MustWaitError.
@@ -103,7 +98,7 @@ def choose(
     purses = list(_purses(backend, automation, plan))
     fits, words = affordable(len(found.phones), service.price, purses)
     waiting = found.phones[fits:]
-    left_out = found.left_out + Counter({WhyNot.MONEY: len(waiting)})
+    left_out = found.left_out + Counter[str]({WhyNot.MONEY: len(waiting)})
     return Selected(len(phones), found.phones[:fits], waiting, left_out, plan, words)
 
 

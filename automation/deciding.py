@@ -50,7 +50,7 @@ class Sorted:
     """Candidates after everything but the money was looked at."""
 
     phones: tuple[Candidate, ...]  #: to order, the oldest result first
-    left_out: Counter[WhyNot]
+    left_out: Counter[str]  #: a word of WhyNot → phones
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def sort_out(
     ordered: IMEIs that the automation has ordered; known: IMEI → its order with the service. rechecks: a result is no
     reason to leave a phone out, and those that were checked longest ago come first.
     """
-    left_out, kept = Counter[WhyNot](), []
+    left_out, kept = Counter[str](), []
     for phone in phones:
         why_not = _why_not(phone, ordered, known, rechecks)
         if why_not is None:

@@ -121,10 +121,10 @@ class AutomationTurn:
         require_calm(self.backend, automation)
         most = self.backend.settings.max_batch_imeis
         with self.backend.database.read() as connection:
-            rows = automation_phone_store.phones_of(connection, automation.terms.chosen, most + 1)
-        if len(rows) > most:
+            phones = automation_phone_store.phones_of(connection, automation.terms.chosen, most + 1)
+        if len(phones) > most:
             raise MustTurnOffError(f"More than {plural(most, 'IMEI')} match its filter. Narrow the filter.")
-        choice = choose(self.backend, automation, rows, actor)
+        choice = choose(self.backend, automation, [(imei, 0) for imei in phones], actor)
         if choice.waiting and not choice.phones:
             raise MustWaitError(choice.words)
         if choice.phones:
@@ -204,19 +204,15 @@ def token_of(trial: Run) -> str:
     return f"automation trial {trial.run_id}"
 
 
-def phones_by_hand(backend: Backend, automation: Automation) -> list[tuple[str, int]]:
-    """Return the phones that a run by hand looks at. Raises UnreadableFilterError."""
-    most = min(LOOKED_AT, backend.settings.max_batch_imeis)
-    with backend.database.read() as connection:
-        return automation_phone_store.newest_results(connection, automation.terms.chosen, most)
-
-
 def _choice_by_hand(
     backend: Backend, automation: Automation, actor: Actor, knows: Knows = any_order
 ) -> tuple[Selected | None, str]:
     """Return what a run by hand orders, or None, and the reason why it orders less than everything."""
+    most = min(LOOKED_AT, backend.settings.max_batch_imeis)
     try:
-        choice = choose(backend, automation, phones_by_hand(backend, automation), actor, knows)
+        with backend.database.read() as connection:
+            phones = automation_phone_store.newest_results(connection, automation.terms.chosen, most)
+        choice = choose(backend, automation, [(imei, 0) for imei in phones], actor, knows)
     except (MustTurnOffError, MustWaitError, UnreadableFilterError) as error:
         return None, str(error)
     return choice, choice.words
@@ -266,9 +262,8 @@ def _record(connection: Transaction, batch_id: int, automation: Automation, choi
 
 
 def _run_of(choice: Selected, kind: RunKind, actor: Actor, words: str) -> NewRun:
-    sent, left_out = len(choice.phones), choice.left_out_words
     samples = [phone.imei for phone in choice.phones[:SAMPLES]]
-    return NewRun(kind, actor.name, choice.found, sent, choice.price, left_out, samples, words)
+    return NewRun(kind, actor.name, choice.found, len(choice.phones), choice.price, choice.left_out, samples, words)
 
 
 def _advance(database: IMEIDatabase, automation: Automation, choice: Selected | None, **marks: Any) -> None:
@@ -276,7 +271,7 @@ def _advance(database: IMEIDatabase, automation: Automation, choice: Selected | 
     with database.write() as connection:
         automation_store.advance(connection, automation, **marks)
         if choice is not None:
-            run = NewRun(RunKind.BY_ITSELF, automation.orders_as, choice.found, left_out=choice.left_out_words)
+            run = NewRun(RunKind.BY_ITSELF, automation.orders_as, choice.found, left_out=choice.left_out)
             automation_store.add_run(connection, automation, run)
 
 

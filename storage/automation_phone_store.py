@@ -4,18 +4,16 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, literal_column, select
+from sqlalchemy import Connection, func, select
 
 from orders import OrderStatus
-from schema import INTEGER, automation_phones, batches, each_of, orders, status_changes
+from schema import automation_phones, batches, each_of, orders, status_changes
 from storage.automation_store import SOURCE, Automation
 from storage.order_filters import Guide, fitting, guide, order_of
 from storage.order_terms import OrderFilter, wordings_of
 
 #: Status changes that one turn looks at.
 SCANNED = 5000
-#: In the place of the status change, for results that do not wait for their turn.
-NO_CHANGE = literal_column("0", INTEGER)
 
 
 class Arrived(NamedTuple):
@@ -53,18 +51,18 @@ def arrived(connection: Connection, automation: Automation, most: int) -> Arrive
     return Arrived(upto, phones, rows[0].changed_at if rows else None)
 
 
-def phones_of(connection: Connection, chosen: OrderFilter, most: int) -> list[tuple[str, int]]:
-    """Return each IMEI that a filter selects, at most this many, and 0 for its status change."""
-    query = select(orders.c.imei, NO_CHANGE).where(*fitting(chosen, guide(connection, chosen)))
-    return [(imei, change) for imei, change in connection.execute(query.group_by(orders.c.imei).limit(most))]
+def phones_of(connection: Connection, chosen: OrderFilter, most: int) -> list[str]:
+    """Return each IMEI that a filter selects, at most this many."""
+    query = select(orders.c.imei).where(*fitting(chosen, guide(connection, chosen)))
+    return list(connection.execute(query.group_by(orders.c.imei).limit(most)).scalars())
 
 
-def newest_results(connection: Connection, chosen: OrderFilter, most: int) -> list[tuple[str, int]]:
-    """Return the IMEIs of the newest orders that a filter selects, the oldest first, and 0 for their status changes."""
+def newest_results(connection: Connection, chosen: OrderFilter, most: int) -> list[str]:
+    """Return the IMEIs of the newest orders that a filter selects, the oldest first."""
     guided = guide(connection, chosen)
     ids = select(orders.c.id).where(*fitting(chosen, guided)).order_by(*order_of(chosen, guided)).limit(most)
-    query = select(orders.c.imei, NO_CHANGE).where(orders.c.id.in_(ids)).order_by(orders.c.id)
-    return [(imei, change) for imei, change in connection.execute(query)]
+    query = select(orders.c.imei).where(orders.c.id.in_(ids)).order_by(orders.c.id)
+    return list(connection.execute(query).scalars())
 
 
 def other_imeis(connection: Connection, imeis: Iterable[str]) -> dict[str, str]:

@@ -128,7 +128,7 @@ def test_a_phone_is_taken_once_with_the_price_of_now(scene: Scene) -> None:
     scene.run("UPDATE orders SET imei2 = ?", OTHER)
     found = choice(scene, scene.add(), FIRST, OTHER, THIRD)
     assert [(phone.imei, phone.imei2, phone.change) for phone in found.phones] == [(FIRST, OTHER, 1), (THIRD, "", 3)]
-    assert (found.found, found.waiting, found.left_out_words, found.words) == (2, (), {}, "")
+    assert (found.found, found.waiting, found.left_out, found.words) == (2, (), {}, "")
     assert found.price == PRICE
     assert found.plan
     assert found.plan.service.package_id == SECOND
@@ -146,7 +146,7 @@ def test_what_is_ordered_under_way_or_rejected_is_left_out(scene: Scene) -> None
     assert found.left_out == {WhyNot.CHECKED: 1, WhyNot.REJECTED: 1, WhyNot.UNDER_WAY: 1}
     again = choice(scene, recheck, *PHONES)
     assert [phone.imei for phone in again.phones] == [FIRST]
-    assert again.left_out_words == {"rejected by this service before": 1, "under way with this service": 1}
+    assert again.left_out == {"rejected by this service before": 1, "under way with this service": 1}
 
 
 def test_what_another_service_or_another_automation_ordered_is_taken(scene: Scene) -> None:
