@@ -32,6 +32,7 @@ PAGES = MappingProxyType(
         "batch": ("batches.live", "batch_id"),
         "order": ("orders.order", "order_id"),
         "search": ("searches.show", "search_id"),
+        "automation": ("automations.show", "automation_id"),
         "import": ("overview.database", ""),
         "user": ("users.listing", ""),
         "token": ("tokens.listing", ""),

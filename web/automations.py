@@ -200,7 +200,7 @@ def turn_on(automation_id: int) -> ResponseReturnValue:
         why = "Not turned on: tick that it may place paid orders by itself."
         return refuse(why, SHOW, automation_id=automation_id)
     due = schedule_of(found.terms).next_after(utc_now()) if found.rechecks else None
-    describe(f"automation {automation_id}", **_described(found.terms))
+    describe("", **_described(found.terms))
     words = "It is on. Results that arrive from now on are ordered." if due is None else "It is on."
     return _moved(found, lambda c: automation_store.turn_on(c, found, current_actor(), due), words)
 

@@ -204,7 +204,6 @@ def deliveries() -> str:
 @allow(Role.ADMIN, "delivery.repeat")
 def send_again(delivery_id: int) -> ResponseReturnValue:
     """Send an ended delivery once more, under the same webhook-id."""
-    describe(f"delivery {delivery_id}")
     with backend().database.write() as connection:
         is_due = delivery_store.send_again(connection, delivery_id, utc_now())
     if is_due:

@@ -40,19 +40,6 @@ MOST_WAITING = 1000
 #: Bytes on the disk below which administrators change nothing, because the entry might not fit.
 LEAST_FREE = 1024 * 1024
 UNRECORDABLE = "The audit log cannot be written now, so nothing was changed. Free space on the disk, then try again."
-#: The names of view arguments that say what a request is about.
-SUBJECTS = (
-    "batch_id",
-    "order_id",
-    "import_id",
-    "search_id",
-    "user_id",
-    "token_id",
-    "webhook_id",
-    "session_id",
-    "dispute_id",
-    "link_id",
-)
 
 
 class AuditRecorder:
@@ -196,8 +183,8 @@ def _action() -> str:
 
 def _subject() -> str:
     """Return what the address of this request names, such as "batch 12"."""
-    given = request.view_args or {}
-    return next((f"{name.removesuffix('_id')} {given[name]}" for name in SUBJECTS if name in given), "")
+    given = (request.view_args or {}).items()
+    return next((f"{name.removesuffix('_id')} {value}" for name, value in given if name.endswith("_id")), "")
 
 
 def _log(entry: AuditEntry) -> None:

@@ -57,7 +57,7 @@ def create(batch_id: int) -> ResponseReturnValue:
 def revoke(batch_id: int, link_id: int) -> ResponseReturnValue:
     """Revoke a link: it shows nothing from now on."""
     batch_or_404(batch_id)
-    describe(f"batch {batch_id}", link=link_id)
+    describe(link=link_id)
     if link_store.revoke(backend().database, batch_id, link_id):
         flash(f"Link {link_id} is revoked.", "good")
     else:

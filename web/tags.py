@@ -54,7 +54,6 @@ def of_order(order_id: str) -> ResponseReturnValue:
     """Put tags on an order, or take one off."""
     found, database = order_or_404(order_id), backend().database
     removed = request.form.get("remove", "")
-    describe(f"order {order_id}")
     if removed:
         tag_store.untag_order(database, found.id, removed)
         describe(removed=removed)

@@ -67,6 +67,22 @@ def test_each_action_is_one_entry_and_pages_are_none(browser: Browser, database:
     assert verify(database).problem == ""
 
 
+def test_each_change_of_one_thing_names_it_by_its_address(app: Flask) -> None:
+    """Also an automation: who turned it off is worth little without which one."""
+    unnamed = []
+    for rule in app.url_map.iter_rules():
+        arguments = sorted(name for name in rule.arguments if name.endswith("_id"))
+        if arguments and "POST" in (rule.methods or ()):
+            with app.test_request_context(method="POST"):
+                values: dict[str, Any] = dict.fromkeys(rule.arguments, "7")
+                path = url_for(rule.endpoint, **values)
+            with app.test_request_context(path, method="POST"):
+                permission = permission_of(rule.endpoint)
+                if permission and permission.action and recording._subject() != f"{arguments[0][:-3]} 7":
+                    unnamed.append(rule.rule)
+    assert unnamed == []
+
+
 def test_the_entry_has_the_id_of_its_request(browser: Browser, database: IMEIDatabase) -> None:
     answer = browser.post("/database/check")
     assert entries(database)[-1].request_id == answer.headers["X-Request-ID"] != ""
