@@ -19,11 +19,6 @@ from storage.batch_uploads import Upload, change_upload, find_upload, forget_bat
 SENDABLE, FORM = (FILE, PASTE, LIST), "draft"
 
 
-def from_content(kind: str, content: bytes, label: str, service_id: str) -> str:
-    """Read a file or a paste, store it and return its token. Raises UnreadableFileError."""
-    return read_and_keep(kind, content, label, service_id, Choice())[0]
-
-
 def read_and_keep(kind: str, content: bytes, label: str, service_id: str, choice: Choice) -> tuple[str, Intake]:
     """Read a file or a paste as chosen and store it; return its token and what it holds. Raises UnreadableFileError."""
     parsed = read_content(kind, content, choice, _limit())

@@ -1,7 +1,5 @@
 """The tab Models of the settings: which TACs are known, a search for one, and the import of a list."""
 
-from dataclasses import dataclass, field
-
 from flask import Blueprint, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
@@ -29,14 +27,6 @@ blueprint = Blueprint("models", __name__, url_prefix="/settings/models")
 
 #: Row numbers that a message names of each reason.
 ROWS_NAMED = 5
-
-
-@dataclass(slots=True)
-class ReadList:
-    """What a file of TACs holds."""
-
-    rows: list[TacRow] = field(default_factory=list)
-    failures: dict[str, list[int]] = field(default_factory=dict)  #: reason → row numbers
 
 
 @blueprint.get("")
@@ -68,22 +58,22 @@ def import_list() -> ResponseReturnValue:
     if file is None or not name:
         return refuse("Choose a file with TACs.", "models.show")
     try:
-        read = _read(file.read())
+        rows, failures = _read(file.read())
     except UnreadableFileError as error:
         return refuse(f"Not imported: {error}", "models.show")
-    if not read.rows:
-        _name_failures(read)
+    if not rows:
+        _name_failures(failures)
         return refuse("Not imported: no row of the file has a TAC with a model or a brand.", "models.show")
-    done = import_models(backend().database, read.rows)
-    failed = sum(map(len, read.failures.values()))
+    done = import_models(backend().database, rows)
+    failed = sum(map(len, failures.values()))
     known = done.new + done.changed + done.unchanged
     counts = {"new": done.new, "changed": done.changed, "unchanged": done.unchanged, "not valid": failed}
-    repeated = len(read.rows) - known
+    repeated = len(rows) - known
     counts |= {"repeated in the file": repeated} if repeated else {}
     words = ", ".join(f"{count:,} {what}" for what, count in counts.items())
     describe(name, rows=words)
     flash(f"{plural(known, 'TAC')} read from {name}: {words}.", "good")
-    _name_failures(read)
+    _name_failures(failures)
     return go_to("models.show")
 
 
@@ -97,17 +87,18 @@ def forget() -> ResponseReturnValue:
     return go_to("models.show")
 
 
-def _read(data: bytes) -> ReadList:
-    read = ReadList()
+def _read(data: bytes) -> tuple[list[TacRow], dict[str, list[int]]]:
+    """Return the lines of a file, and for each reason the numbers of the rows that are left out."""
+    rows, failures = list[TacRow](), dict[str, list[int]]()
     for line in read_tacs(data):
         if line.failure:
-            read.failures.setdefault(line.failure, []).append(line.number)
+            failures.setdefault(line.failure, []).append(line.number)
         else:
-            read.rows.append(TacRow(line.tac, line.brand, line.model))
-    return read
+            rows.append(TacRow(line.tac, line.brand, line.model))
+    return rows, failures
 
 
-def _name_failures(read: ReadList) -> None:
-    for reason, rows in sorted(read.failures.items(), key=lambda failure: -len(failure[1])):
+def _name_failures(failures: dict[str, list[int]]) -> None:
+    for reason, rows in sorted(failures.items(), key=lambda failure: -len(failure[1])):
         more = f" and {len(rows) - ROWS_NAMED:,} more" if len(rows) > ROWS_NAMED else ""
         flash(f"{plural(len(rows), 'row')} left out (row {', '.join(map(str, rows[:ROWS_NAMED]))}{more}): {reason}")

@@ -107,7 +107,7 @@ def upload() -> ResponseReturnValue:
         return _ask_again(objection, service_id, text)
     kind, content = (FILE, data) if name else (PASTE, text.encode("utf-8", "replace"))
     try:
-        token = drafts.from_content(kind, content, _label(name), service_id)
+        token, _ = drafts.read_and_keep(kind, content, _label(name), service_id, Choice())
     except UnreadableFileError as error:
         return _ask_again(str(error), service_id, text)
     rename_upload(backend().database, token, names_from(request.form, BatchNames(_label(name))))
