@@ -92,7 +92,7 @@ def read_head(received: bytes | bytearray) -> Head | None:
 class PatientSocket(socket.socket):
     """A client's socket that may make its thread wait PATIENCE seconds, and one more for each SLOWEST bytes moved.
 
-    Used up, the connection counts as reset, which gunicorn and the app expect at any time.
+    When the time is used up, the connection counts as reset, which gunicorn and the app expect at any time.
     """
 
     _waited = 0.0
@@ -195,7 +195,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().init_process()
 
     def load_wsgi(self) -> None:
-        """Load the program. Where it cannot start, the server ends, too: to try again is for what supervises it."""
+        """Load the program. If it cannot start, end the server, too: its supervisor decides about another start."""
         try:
             super().load_wsgi()
         except SystemExit as error:

@@ -14,7 +14,7 @@ from werkzeug.datastructures import MultiDict
 
 from api.problems import MOST_ERRORS
 
-#: Signs that no text of a request may hold: control characters but line breaks and tabs, and halves of pairs.
+#: What no text of a request may hold: control characters, except line breaks and tabs, and lone surrogates.
 UNWANTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 #: How a form or a query says true and false.

@@ -19,7 +19,7 @@ MEDIA_TYPE = "application/problem+json"
 NAMESPACE = "urn:hammer-api:"
 #: Most errors that one answer lists.
 MOST_ERRORS = 100
-#: Status → what is said of an error without words of its own.
+#: Status → the sentence of an error without words of its own.
 SENTENCES = {
     400: "The request cannot be read.",
     404: "There is nothing at this address.",

@@ -109,7 +109,7 @@ def may_use(url: str, method: str = "GET") -> bool:
 
 
 def describe(subject: str = "", **detail: object) -> None:
-    """Tell the audit log what this request is about (such as "batch 12") and what it changed. Never a secret.
+    """Note for the audit log what this request is about (such as "batch 12") and what it changed. Never a secret.
 
     Without a subject, the log takes what the address names: batch_id=12 is "batch 12". The detail refused= is the
     reason why the request did nothing although its answer is a page: then the action is recorded as refused.
@@ -119,12 +119,12 @@ def describe(subject: str = "", **detail: object) -> None:
 
 
 def described() -> tuple[str, dict[str, object]]:
-    """Return what the view of this request told the audit log: the subject, and the details."""
+    """Return what the view of this request has noted for the audit log: the subject, and the details."""
     return cast(tuple[str, dict[str, object]], g.get("described", ("", {})))
 
 
 def record_nothing() -> None:
-    """Tell the audit log that this request changed and handed out nothing, so that it has no entry."""
+    """Note that this request changed and handed out nothing, so that the audit log gets no entry."""
     g.records_nothing = True
 
 

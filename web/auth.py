@@ -72,7 +72,7 @@ SESSION_COOKIE, FORM_COOKIE = "hammer_session", "hammer_form"
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """What recognises and checks users."""
+    """What finds and checks users."""
 
     settings: Settings
     database: IMEIDatabase
@@ -255,7 +255,7 @@ def _recognise(is_public: bool) -> None:
         return None
     g.login_session = login
     set_actor(login.user.actor, lambda: find_session(database, token, now()) is not None)
-    if _wants_page():  # an open tab does not keep a session alive by what it fetches
+    if _wants_page():  # requests of scripts in an open tab do not keep a session alive
         remember_visit(database, login, now())
     return None
 

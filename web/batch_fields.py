@@ -20,5 +20,5 @@ def names_from(form: Mapping[str, str], before: BatchNames) -> BatchNames:
 
 
 def one_line(text: str, longest: int = LONGEST_NAME) -> str:
-    """Return a text without signs that would break a line or a header."""
+    """Return a text on one line, without characters that would break a header."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:longest]

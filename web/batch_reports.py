@@ -1,4 +1,4 @@
-"""What the results of a batch say by value, as a page and a file."""
+"""The findings of a batch, counted by value, as a page and a file."""
 
 from flask import Blueprint, Response, render_template
 from flask.typing import ResponseReturnValue

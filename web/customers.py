@@ -1,4 +1,4 @@
-"""Customers whom batches name: the list, the page of one with its default service, and the offer of that service."""
+"""Customers that batches name: the list, the page of one with its default service, and the offer of that service."""
 
 from flask import Blueprint, Response, abort, flash, render_template, request
 from flask.typing import ResponseReturnValue

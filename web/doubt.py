@@ -82,7 +82,7 @@ def listed(batch_id: int) -> ResponseReturnValue:
     """Return the part of the page that compares the provider's list, for the page's script."""
     progress = batch_or_404(batch_id)
     found, error = _look(progress)
-    return render_template("listed.html", batch=progress, look=found, unheard=error)
+    return render_template("listed.html", batch=progress, look=found, list_error=error)
 
 
 @blueprint.post("/ask")
@@ -192,7 +192,7 @@ def _page(batch_id: int, looked: bool = False) -> str:
     with database.read() as connection:
         doubt = batch_doubt.doubt_of(connection, batch_id)
     calls = batch_doubt.calls_in_doubt(database, batch_id)
-    found, unheard = _look(progress) if looked else (None, "")
+    found, list_error = _look(progress) if looked else (None, "")
     return render_template(
         "doubt.html",
         batch=progress,
@@ -211,7 +211,7 @@ def _page(batch_id: int, looked: bool = False) -> str:
         named=batch_doubt.named(database, batch_id, SHOWN),
         typed=(request.args.get("item", type=row_number), request.args.get("order_id", "")),
         look=found,
-        unheard=unheard,
+        list_error=list_error,
     )
 
 

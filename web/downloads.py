@@ -100,7 +100,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a file came to."""
+    """The rows of a finished file, and what it lacks."""
 
     rows: int
     notices: tuple[str, ...] = ()

@@ -125,7 +125,7 @@ def status_class(status: str | None) -> str:
 
 
 def result_words(order: Order | EarlierOrder) -> str:
-    """What the result of an order says in a line: its findings, else the beginning of its text, else its status."""
+    """Return the result of an order in a line: its findings, else the beginning of its text, else its status."""
     names = (("fmi", "FMI "), ("blacklist", ""))
     found = [order.model, order.carrier, order.simlock]
     found += [f"{before}{value}" for name, before in names if (value := getattr(order, name))]
@@ -147,22 +147,22 @@ def percent(part: float, whole: float) -> str:
     """Return the share of a part: "<1 %" for little, 100 only for all of it."""
     if not part or not whole:
         return "0 %"
-    share = 100 * part / whole + 1e-9  # a sum of dollars differs from itself in the last digit, by its order
+    share = 100 * part / whole + 1e-9  # the order of its parts changes the last digit of a sum of dollars
     return "<1 %" if share < 1 else f"{math.floor(share)} %"
 
 
 def stop_words(batch: Progress, planned: int) -> str:
     """Return the question before a batch is stopped. planned is the number of IMEIs that are not sent yet."""
     ordered = batch.outcomes[Outcome.ORDERED]
-    said = [f"{ordered:,} already ordered, {money(batch.spent)} paid."]
+    sentences = [f"{ordered:,} already ordered, {money(batch.spent)} paid."]
     if doubtful := batch.outcomes[Outcome.IN_DOUBT]:
-        said.append(f"{doubtful:,} in doubt, which may have cost {money(batch.at_stake)}.")
+        sentences.append(f"{doubtful:,} in doubt, which may have cost {money(batch.at_stake)}.")
     if flying := batch.outcomes[Outcome.WAITING] - planned:
-        said.append(f"{flying:,} being sent now; these cannot be stopped.")
+        sentences.append(f"{flying:,} being sent now; these cannot be stopped.")
     if not planned:
-        return " ".join([*said, "There is nothing else to stop."])
+        return " ".join([*sentences, "There is nothing else to stop."])
     others = f"the other {planned:,}" if batch.total > planned else f"all {planned:,}"
-    return " ".join([*said, f"Stop {others} and save {money(planned * batch.unit_price)}?"])
+    return " ".join([*sentences, f"Stop {others} and save {money(planned * batch.unit_price)}?"])
 
 
 def finding_class(value: str, name: str) -> str:
@@ -189,8 +189,8 @@ def settled_words(settled: Settled) -> str:
         (settled.not_placed, "not placed and cancelled"),
         (settled.named, "recorded by hand"),
     )
-    said = ", ".join(f"{count:,} {words}" for count, words in parts if count)
-    return f"{plural(settled.total, 'IMEI was', 'IMEIs were')} in doubt and settled: {said}" if said else ""
+    found = ", ".join(f"{count:,} {words}" for count, words in parts if count)
+    return f"{plural(settled.total, 'IMEI was', 'IMEIs were')} in doubt and settled: {found}" if found else ""
 
 
 def chunk_cells(letters: str) -> Markup:

@@ -15,7 +15,7 @@ from web.format import plural
 
 #: Beginnings of nouns that sound like a vowel.
 AN = re.compile(r"[AEIaei]|O(?!ne)|Honor|HTC|HMD|L[GM]|(?:SM|XT|RMX)-?[A-Z0-9]")
-#: Of an IMEI whose TAC is not known.
+#: The model of an IMEI whose TAC is not known.
 UNKNOWN = PhoneModel("", "", "", 0, 0)
 
 

@@ -52,7 +52,7 @@ def show() -> ResponseReturnValue:
 @blueprint.post("/import")
 @allow(Role.ADMIN, "models.import")
 def import_list() -> ResponseReturnValue:
-    """Take a file of TACs into the imported list, and say what became of its rows."""
+    """Import a list of TACs, and show what became of its rows."""
     file = request.files.get("file")
     name = one_line(file.filename or "") if file else ""
     if file is None or not name:

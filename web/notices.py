@@ -148,7 +148,7 @@ def turn_on(webhook_id: int) -> ResponseReturnValue:
 @blueprint.post("/webhooks/<int:webhook_id>/rotate")
 @allow(Role.ADMIN, "webhook.rotate", prove=True)
 def rotate(webhook_id: int) -> ResponseReturnValue:
-    """Make another secret and show it, this once; the one before it also signs for a day."""
+    """Make another secret and show it, this once. For one day, messages are signed with the old one too."""
     secret = new_secret()
     with backend().database.write() as connection:
         if not webhook_store.rotate_secret(connection, webhook_id, secret, utc_now()):

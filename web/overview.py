@@ -44,7 +44,7 @@ from web.service_search import find_services
 blueprint = Blueprint("overview", __name__)
 
 RECENT_BATCHES = 8
-#: Days with orders from which on a chart says something.
+#: Days with orders that a chart needs at least.
 LEAST_DAYS = 3
 #: Most rows of the services page. The search finds the others.
 SERVICES_SHOWN = 250

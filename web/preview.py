@@ -215,7 +215,7 @@ def grouped(entries: Iterable[tuple[int, str, str]]) -> list[Group]:
 
 
 def _label(file_name: str) -> str:
-    """Return the name of a file without signs that would break a line or a header."""
+    """Return the name of a file on one line, or the name of a paste."""
     return one_line(file_name) or "Pasted IMEIs"
 
 

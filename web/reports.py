@@ -26,9 +26,9 @@ blueprint = Blueprint("reports", __name__)
 
 #: Most rows of the spend table on the page, of the chart of services, and of each table of the printed report.
 SHOWN, SERVICES_SHOWN, PRINTED = 60, 6, 8
-#: Days from which on a chart has a bar for each month.
+#: Days of a period that has a bar for each month, at least.
 MOST_DAYS = 62
-#: Days or months with orders from which on a chart says something.
+#: Days or months with orders that a chart needs at least.
 LEAST_BARS = 3
 #: Height of the chart in SVG units.
 TALL = 150

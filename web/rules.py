@@ -38,7 +38,7 @@ blueprint = Blueprint("settings", __name__, url_prefix="/settings")
 
 #: Versions of the rules that the page lists.
 LISTED = 20
-#: The place of no rule.
+#: A place that no rule has.
 NOWHERE = 10_000
 
 

@@ -26,7 +26,7 @@ blueprint = Blueprint("search", __name__)
 
 #: Lines of one group.
 SHOWN = 8
-#: Signs from which on a text may be the beginning of a number or of a serial number.
+#: Characters that the beginning of a number or of a serial number has at least.
 SHORTEST = 3
 #: Separators between the digits of an IMEI, as labels, mails and scanners write it.
 BETWEEN_DIGITS = re.compile(r"[\s./\u2010-\u2015-]+")

@@ -8,7 +8,7 @@ from orders import ServiceInfo
 from storage.service_figure_store import PriceSince, ServiceFigures
 from web.format import duration, percent
 
-#: Orders with a result from which on a service has a hint in the picker.
+#: Orders with a result that a service needs at least for a hint in the picker.
 LEAST = 5
 #: The drawing of prices, in SVG units.
 WIDTH, HEIGHT, EDGE = 560, 120, 6

@@ -1,4 +1,4 @@
-"""Find services by words: tolerant of case, accents, signs, word order and typing errors, and aware of synonyms.
+"""Find services by words: tolerant of case, accents, punctuation, word order and typing errors; knows synonyms.
 
 static/services.js has the same rules for the picker, with the synonyms of this module. Pure; knows no request.
 """
@@ -22,7 +22,7 @@ SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("verizon", "vzw"),
     ("att", "at t"),
 )
-#: Length from which a word may hold one typing error, and two.
+#: Characters of a word that may hold one typing error, and of one that may hold two, at least.
 ONE_ERROR, TWO_ERRORS = 4, 8
 
 _PHRASES = {tuple(name.split()): group[0] for group in SYNONYMS for name in group}
@@ -31,7 +31,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def folded_words(text: str) -> list[str]:
-    """Return the words of a text in lower case, without accents and signs."""
+    """Return the words of a text in lower case, without accents and punctuation."""
     plain = unicodedata.normalize("NFKD", text).casefold()
     return _WORD.findall("".join(sign for sign in plain if not unicodedata.combining(sign)))
 

@@ -37,7 +37,7 @@ HEADERS = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow,
 
 
 class VisitLimit:
-    """Counts requests by network in the minute of now. Thread-safe."""
+    """Counts the requests of each network in the current minute. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock

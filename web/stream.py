@@ -191,7 +191,7 @@ def events(
         if is_news:
             yield newest.text
             ending = "end" if is_over(progress) else ""
-        elif not ending and follower.owes_sign(now):
+        elif not ending and follower.needs_comment(now):
             yield ": still here\n\n"
         if ending:
             yield event(ending, {"batch_id": batch_id, "stage": progress.stage}, progress.revision)
@@ -269,12 +269,12 @@ def _shared_feed(backend: Backend, batch_id: int) -> Feed:
 
 
 class _Follower:
-    """What one stream has sent, and so what it owes."""
+    """What one stream has sent, and what is due."""
 
     def __init__(self, still_allowed: Callable[[], bool]) -> None:
         self._still_allowed = still_allowed
         self._number, self._revision = 0, -1
-        self._changed_at = self._spoken_at = self._allowed_at = time.monotonic()
+        self._changed_at = self._sent_at = self._allowed_at = time.monotonic()
 
     def has_ended(self, now: float) -> bool:
         """Return whether the login or the token is no longer valid; it is looked up once in ALLOWED_EVERY."""
@@ -289,17 +289,17 @@ class _Follower:
             return False
         if newest.progress.revision != self._revision:
             self._changed_at = now
-        self._number, self._revision, self._spoken_at = newest.number, newest.progress.revision, now
+        self._number, self._revision, self._sent_at = newest.number, newest.progress.revision, now
         return True
 
     def is_quiet(self, progress: Progress, now: float) -> bool:
         """Return whether the batch waits, for results or for a person, and has not changed for long."""
         return progress.stage is not BatchStage.SENDING and now - self._changed_at >= QUIET
 
-    def owes_sign(self, now: float) -> bool:
+    def needs_comment(self, now: float) -> bool:
         """Return whether a comment is due that keeps the connection open, and count it as sent."""
-        is_due = now - self._spoken_at >= HEARTBEAT
-        self._spoken_at = now if is_due else self._spoken_at
+        is_due = now - self._sent_at >= HEARTBEAT
+        self._sent_at = now if is_due else self._sent_at
         return is_due
 
 

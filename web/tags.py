@@ -17,7 +17,7 @@ from web.redirects import go_to
 
 blueprint = Blueprint("tags", __name__)
 
-#: Signs of one tag, and tags of one page.
+#: Characters of one tag, and tags of one page.
 LONGEST, SHOWN = 30, 500
 #: Rows that one request may tag.
 MOST_ROWS = 10_000
