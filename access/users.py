@@ -4,12 +4,12 @@ Every function raises AccessRefusedError, before anything is changed, where the 
 """
 
 import logging
-import math
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from access.passwords import PasswordRefusedError, Passwords, check_new_password
+from amounts import read_dollars
 from database import IMEIDatabase, Transaction, read_setting, utc_now, write_setting
 from people import COMMAND_LINE, DEMO_USER, Role
 from storage import session_store, user_store
@@ -129,13 +129,9 @@ def enable(database: IMEIDatabase, user_id: int) -> bool:
 
 def read_limit(text: str) -> float | None:
     """Return the daily limit in a text, in US dollars; None for a blank text, which is no limit."""
-    text = text.strip().removeprefix("$")
-    if not text:
+    if not text.strip():
         return None
-    try:
-        limit = float(text)
-    except ValueError:
-        limit = math.nan
+    limit = read_dollars(text)
     if not 0 <= limit <= HIGHEST_LIMIT:
         raise AccessRefusedError(f"The daily limit {text} is not a number of US dollars, such as 250 or 99.50.")
     return limit

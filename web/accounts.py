@@ -5,6 +5,7 @@ import time
 from flask import Blueprint, abort, flash, render_template, request
 from flask.typing import ResponseReturnValue
 
+from amounts import read_dollars
 from backend import backend
 from database import Transaction
 from orders import NotPossibleError
@@ -93,13 +94,11 @@ def _state_or_404(connection: Transaction, name: str) -> AccountState:
 
 def _number(text: str, what: str, most: float) -> float | None:
     """Return the number in a text; None for a blank one. Raises NotPossibleError."""
-    text = text.strip().removeprefix("$")
-    try:
-        value = float(text) if text else None
-    except ValueError as error:
-        raise NotPossibleError(f"the {what} {text} is not a number.") from error
-    if value is not None and not 0 <= value <= most:
-        raise NotPossibleError(f"the {what} must be between 0 and {most:,.0f}.")
+    if not text.strip():
+        return None
+    value = read_dollars(text)
+    if not 0 <= value <= most:
+        raise NotPossibleError(f"the {what} {text} is not a number between 0 and {most:,.0f}.")
     return value
 
 

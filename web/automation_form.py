@@ -1,6 +1,5 @@
 """What a person enters about an automation, read and checked; and what it does, in one sentence."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +7,7 @@ from datetime import date
 
 from werkzeug.datastructures import MultiDict
 
-from amounts import exceeds, money
+from amounts import exceeds, money, read_dollars
 from automation import MOST_DAYS, is_time_zone
 from backend import backend
 from database import Transaction
@@ -105,10 +104,7 @@ def _with_schedule(terms: Terms, form: Mapping[str, str]) -> Terms:
 
 def _dollars(what: str, text: str) -> float:
     """Return an amount above zero. Raises NotPossibleError."""
-    try:
-        amount = float(text.strip().removeprefix("$").replace(",", ""))
-    except ValueError:
-        amount = math.nan
+    amount = read_dollars(text)
     if not 0 < amount <= HIGHEST:
         raise NotPossibleError(f"Enter the {what} in US dollars, such as 25 or 0.08.")
     return amount

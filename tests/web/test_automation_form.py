@@ -83,6 +83,8 @@ def test_the_ends_of_each_range_are_taken(name: str, lowest: str, highest: str) 
         ({"daily_limit": "0"}, "Enter the daily limit in US dollars"),
         ({"daily_limit": "1000000.01"}, "Enter the daily limit in US dollars"),
         ({"daily_limit": "inf"}, "Enter the daily limit in US dollars"),
+        ({"daily_limit": "1,5"}, "Enter the daily limit in US dollars"),
+        ({"max_price": "0,08"}, "Enter the highest price in US dollars"),
         ({"every_days": "0"}, "Enter the number of days as a whole number from 1 to 365."),
         ({"every_days": "366"}, "whole number from 1 to 365"),
         ({"every_days": "1.0"}, "whole number from 1 to 365"),
