@@ -124,8 +124,8 @@ class ProductionSubmissionSystem:
         self._story = Story(database, self.options.account)
         self._changes = Changes(database)
         self._ownership = Ownership(database, self.options.mark, self.options.account)
-        account, check = self.options.account, self._ownership.check
-        self._account = AccountWatch(database, client, clock, self.carrier.wake, account, check)
+        account = self.options.account
+        self._account = AccountWatch(database, client, clock, self.carrier.wake, account, self._ownership.check)
         self._claimer = Claimer(self.options, self._settler, self._ownership, clock, self._room)
         self._recorder = Recorder(self.options, self.throttle, self._settler, self.carrier, clock, self._room)
         reader = ListReader(database, client, self._account, clock)

@@ -34,7 +34,7 @@ from results import (
     request_sync,
     run_audit,
 )
-from settings import MAIN_ACCOUNT, Settings
+from settings import Settings
 from storage import kept_sums, regrading, request_store, result_count_store, service_figure_store
 from storage.background import Duty
 from storage.backups import NightlyBackup
@@ -335,9 +335,7 @@ def _has_synced(settings: Settings, database: IMEIDatabase) -> bool:
         return True
 
 
-def audit_or_follow(
-    settings: Settings, database: IMEIDatabase, since: datetime | None, account: str = MAIN_ACCOUNT
-) -> AuditReport:
+def audit_or_follow(settings: Settings, database: IMEIDatabase, since: datetime | None, account: str) -> AuditReport:
     """Audit the orders of an account since midnight of a UTC date: here when no process leads, else by the leader.
 
     Raises NotSentError where that one failed, OtherAccountError and DemoError.

@@ -20,7 +20,7 @@ from account.state import state_of, write_state
 from database import Changes, DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionAPIError, GSMFusionClient, NotSentError
 from orders import Account, IMEIOrder, RequestKind, ServiceInfo
-from settings import MAIN_ACCOUNT, Access
+from settings import Access
 from storage import account_mark, request_store
 from storage.request_store import Request
 from submission import MINUTE, SLACK, RequestLimitError, RequestTurns, Throttle
@@ -63,7 +63,6 @@ class Questions:
 
 #: For an account that this process cannot call with.
 UNKNOWN = Questions()
-NO_MORE: Mapping[str, Questions] = MappingProxyType({})
 
 
 class Answerer:
@@ -72,13 +71,12 @@ class Answerer:
     def __init__(
         self,
         database: IMEIDatabase,
-        questions: Questions,
+        questions: Mapping[str, Questions],
         clock: Callable[[], float] = time.time,
-        more: Mapping[str, Questions] = NO_MORE,
     ) -> None:
-        """questions are for the main account, more for the others, by their names."""
+        """questions are for each account, by its name."""
         self._database = database
-        self._questions = {MAIN_ACCOUNT: questions, **more}
+        self._questions = questions
         self._clock = clock
         self._lock = threading.Lock()
         self._asked: dict[int, threading.Thread] = {}  #: by the ids of the requests that are asked now
@@ -179,7 +177,7 @@ class Answerer:
                     request_store.drop_older_orders(connection, request)
 
 
-def request_ages(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> list[float]:
+def request_ages(database: IMEIDatabase, account: str) -> list[float]:
     """Return how many seconds ago the calls of the last minute were made that pages and commands asked for."""
     not_sent = RequestLimitError.__name__
     return request_store.call_ages(database, ACTIONS, not_sent, time.time(), MINUTE + SLACK, account)
@@ -189,11 +187,11 @@ def request_ages(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> list[fl
 def answering_requests(database: IMEIDatabase, callers: Sequence[tuple[Access, Throttle]]) -> Iterator[None]:
     """Answer the requests of pages and commands as long as this is held.
 
-    callers: the accounts, the main one first, each with the throttle within whose limit its calls are made.
+    callers: the accounts, each with the throttle within whose limit its calls are made.
     """
     with ExitStack() as clients:
         asked = {access.name: _questions(clients, database, access, throttle) for access, throttle in callers}
-        with answering(database, asked.pop(MAIN_ACCOUNT), asked):
+        with answering(database, asked):
             yield
 
 
@@ -208,9 +206,9 @@ def _questions(clients: ExitStack, database: IMEIDatabase, access: Access, throt
 
 
 @contextmanager
-def answering(database: IMEIDatabase, questions: Questions, more: Mapping[str, Questions] = NO_MORE) -> Iterator[None]:
+def answering(database: IMEIDatabase, questions: Mapping[str, Questions]) -> Iterator[None]:
     """Answer the requests of pages and commands as long as this is held."""
-    answerer, ended = Answerer(database, questions, more=more), threading.Event()
+    answerer, ended = Answerer(database, questions), threading.Event()
     thread = threading.Thread(target=answerer.run, args=(ended,), name="requests", daemon=True)
     thread.start()
     try:

@@ -41,7 +41,8 @@ class ServiceCatalog:
         """
         catalogue = self.stored()
         if catalogue.stale:
-            self._requests.refresh(RequestKind.SERVICES, min(BRIEF, patience) if catalogue.services else patience)
+            patience = min(BRIEF, patience) if catalogue.services else patience
+            self._requests.refresh(RequestKind.SERVICES, patience, MAIN_ACCOUNT)
             catalogue = self.stored()
         return catalogue if catalogue.stale else replace(catalogue, error="")
 
@@ -54,7 +55,7 @@ class ServiceCatalog:
         catalogue = self.stored()
         if is_young(catalogue.refreshed_at, self._requests.clock(), CONFIRM_MAX_AGE):
             return catalogue
-        self._requests.refresh(RequestKind.SERVICES, patience)
+        self._requests.refresh(RequestKind.SERVICES, patience, MAIN_ACCOUNT)
         return self.stored()
 
     def stored(self) -> Catalogue:
@@ -69,7 +70,7 @@ class ServiceCatalog:
 
     def ask_now(self) -> None:
         """Ask for the list however young it is. Raises GSMFusionAPIError where no new one comes in time."""
-        require_answer(self._requests.ask(RequestKind.SERVICES, patience=3 * PATIENCE))
+        require_answer(self._requests.ask(RequestKind.SERVICES, MAIN_ACCOUNT, patience=3 * PATIENCE))
 
 
 class AccountBalance:

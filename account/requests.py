@@ -21,7 +21,6 @@ from gsm_fusion_client import (
     UnreadableAnswerError,
 )
 from orders import IMEIOrder, RequestKind, RequestState
-from settings import MAIN_ACCOUNT
 from storage import request_store
 from storage.request_store import Request
 from submission import RequestLimitError
@@ -73,9 +72,9 @@ class ProviderRequests:
     def ask(
         self,
         kind: RequestKind,
+        account: str,
         argument: str = "",
         patience: float = NO_LEADER_AFTER,
-        account: str = MAIN_ACCOUNT,
     ) -> Request:
         """Leave a request to an account, or join an identical one.
 
@@ -92,14 +91,14 @@ class ProviderRequests:
                 return request
             look = min(2 * look, LONGEST_LOOK)
 
-    def refresh(self, kind: RequestKind, patience: float, account: str = MAIN_ACCOUNT) -> None:
+    def refresh(self, kind: RequestKind, patience: float, account: str) -> None:
         """Ask and wait at most patience seconds, unless the newest request of this kind failed just now."""
         newest = request_store.newest_finished(self.database, kind, account=account)
         failed = newest is not None and newest.state is RequestState.FAILED and not was_limited(newest)
         if newest is not None and failed and is_young(newest.answered_at, self.clock(), PAUSE_AFTER_FAILURE):
             return
         try:
-            self.ask(kind, patience=patience, account=account)
+            self.ask(kind, account, patience=patience)
         except DatabaseUnavailableError as error:  # a full disk: the page shows what is stored
             logger.warning("No request could be left: %s", error.orig)
 
@@ -111,20 +110,20 @@ class ProviderRequests:
         newest = request_store.newest_finished(self.database, kind)
         return "" if newest is None or was_limited(newest) else newest.error
 
-    def recent_orders(self, account: str = MAIN_ACCOUNT) -> list[IMEIOrder]:
+    def recent_orders(self, account: str) -> list[IMEIOrder]:
         """Return an account's list of orders without result texts, read at most every LIST_KEPT seconds.
 
         Raises GSMFusionAPIError as the last request did.
         """
         newest = request_store.newest_finished(self.database, RequestKind.RECENT_ORDERS, account=account)
         if newest is None or was_limited(newest) or not is_young(newest.answered_at, self.clock(), LIST_KEPT):
-            newest = self.ask(RequestKind.RECENT_ORDERS, patience=LIST_PATIENCE, account=account)
+            newest = self.ask(RequestKind.RECENT_ORDERS, account, patience=LIST_PATIENCE)
         require_answer(newest)
         return request_store.newest_orders(self.database, RequestKind.RECENT_ORDERS, "", account)
 
-    def find_order(self, order_id: str, account: str = MAIN_ACCOUNT) -> list[IMEIOrder]:
+    def find_order(self, order_id: str, account: str) -> list[IMEIOrder]:
         """Return one order of an account, or nothing where the provider leaves it out. Raises GSMFusionAPIError."""
-        require_answer(self.ask(RequestKind.ORDER, order_id, ORDER_PATIENCE, account))
+        require_answer(self.ask(RequestKind.ORDER, account, order_id, ORDER_PATIENCE))
         return request_store.newest_orders(self.database, RequestKind.ORDER, order_id, account)
 
     def _look(self, request_id: int) -> Request:

@@ -55,14 +55,14 @@ class ProviderState:
 
 
 def provider_state(database: IMEIDatabase) -> ProviderState:
-    """Return what the newest call of the main account, of any process, says about the provider."""
+    """Return what read_state() returns, in a transaction of its own."""
     with database.read() as connection:
         return read_state(connection)
 
 
-def read_state(connection: Transaction, account: str = MAIN_ACCOUNT) -> ProviderState:
-    """Return what the newest call of an account, of any process, says about the provider."""
-    stored = read_setting(connection, setting_of(PROVIDER_STATE, account))
+def read_state(connection: Transaction) -> ProviderState:
+    """Return what the newest call of the main account, of any process, says about the provider."""
+    stored = read_setting(connection, setting_of(PROVIDER_STATE, MAIN_ACCOUNT))
     return ProviderState(**json.loads(stored)) if stored else ProviderState()
 
 
@@ -86,8 +86,8 @@ def call_counts(database: IMEIDatabase) -> dict[str, CallCounts]:
 def write_state(
     database: IMEIDatabase,
     state: ProviderState,
-    counts: Mapping[str, CallCounts] = MappingProxyType({}),
-    account: str = MAIN_ACCOUNT,
+    counts: Mapping[str, CallCounts],
+    account: str,
 ) -> bool:
     """Store this state of an account unless a newer one is stored, and add the counts. Return whether it was stored."""
     state_name, counts_name = setting_of(PROVIDER_STATE, account), setting_of(CALL_COUNTS, account)
@@ -108,9 +108,7 @@ def write_state(
 class ProviderWatch:
     """Takes the reports of calls, from any thread, and writes the newest one."""
 
-    def __init__(
-        self, database: IMEIDatabase, clock: Callable[[], float] = time.time, account: str = MAIN_ACCOUNT
-    ) -> None:
+    def __init__(self, database: IMEIDatabase, account: str, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
         self._account = account
@@ -149,9 +147,9 @@ class ProviderWatch:
 
 
 @contextmanager
-def watching(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> Iterator[Report]:
+def watching(database: IMEIDatabase, account: str) -> Iterator[Report]:
     """Write what the client of an account reports about its calls as long as this is held."""
-    watch, ended = ProviderWatch(database, account=account), threading.Event()
+    watch, ended = ProviderWatch(database, account), threading.Event()
     writer = threading.Thread(target=watch.run, args=(ended,), name="provider-state", daemon=True)
     writer.start()
     try:

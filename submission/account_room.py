@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from amounts import exceeds, money
 from database import Transaction, utc_now
-from settings import MAIN_ACCOUNT, ProviderAccount
+from settings import ProviderAccount
 from storage import account_chunks, account_store, balance_store, batch_states, call_queries
 from storage.account_store import AccountState
 from submission.throttle import MINUTE, Throttle
@@ -44,7 +44,7 @@ class Spent:
 class Room:
     """What one account may send now. The loop's own: not thread-safe."""
 
-    account: str = MAIN_ACCOUNT
+    account: str
     budget: float | None = None  #: US dollars a UTC day, by the settings
     clock: Callable[[], float] = time.time  #: Unix time
     state: AccountState | None = None  #: None: there is only one account

@@ -46,9 +46,9 @@ class AccountWatch:
         database: IMEIDatabase,
         client: AccountProvider,
         clock: Callable[[], float],
-        wake: Callable[[], None] = lambda: None,
-        name: str = MAIN_ACCOUNT,
-        check: Callable[[Transaction], None] = lambda _: None,
+        wake: Callable[[], None],
+        name: str,
+        check: Callable[[Transaction], None],
     ) -> None:
         """clock returns seconds that never go back; wake is called from a worker thread when a balance has come.
 
@@ -141,7 +141,7 @@ class AccountWatch:
     def _are_prices_due(self, now: float) -> bool:
         if self._priced_at is None and self._knows_prices:
             self._priced_at = now  # they were asked for when the batch was confirmed
-        return price_check.due(self._priced_at, now, True) and self._has_work()
+        return price_check.due(self._priced_at, now) and self._has_work()
 
     def _has_work(self) -> bool:
         with self._database.read() as connection:

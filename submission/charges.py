@@ -90,9 +90,7 @@ def cost(connection: Transaction, chunks: Iterable[Chunk]) -> float:
     return sum(len(chunk.items) * batch_states.unit_price(connection, chunk.batch_id) for chunk in chunks)
 
 
-def unexplained_fall(
-    connection: Transaction, before: Reading | None, credits: float | None, account: str = MAIN_ACCOUNT
-) -> float:
+def unexplained_fall(connection: Transaction, before: Reading | None, credits: float | None, account: str) -> float:
     """Return the US dollars that left an account since a reading beyond all that our orders and doubts can cost.
 
     Orders that a rebuild restored are ours, where their ids show that they were charged since.

@@ -19,7 +19,6 @@ from typing import Self
 from database import Transaction
 from orders import FINAL_STATUSES, IMEIOrder, Item, OrderStatus
 from provider import read_dates
-from settings import MAIN_ACCOUNT
 from storage import call_queries
 from submission.absence import ListView
 from submission.listed_imeis import MaskedOrders, bodies, is_same, may_be_part
@@ -143,7 +142,7 @@ class Listing:
         owners: Mapping[str, tuple[str, int]],
         labels: Mapping[str, str],
         contested: frozenset[str],
-        account: str = MAIN_ACCOUNT,
+        account: str,
     ) -> None:
         """owners: order id → (IMEI, attempt id) of ours; labels: service id or title in lower case → service id;
         contested: IMEIs that are in doubt or on the wire for more than one service; account: whose list it is."""

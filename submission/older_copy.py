@@ -8,7 +8,6 @@ import logging
 from collections.abc import Mapping
 
 from database import IMEIDatabase, Transaction, write_setting
-from settings import MAIN_ACCOUNT
 from storage import automation_store, batch_recovery
 from storage.batch_states import pause_all, resume_self_resuming
 from storage.call_records import write_intents
@@ -69,7 +68,7 @@ def stop_restored(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
             stop_all(connection, RESTORED)
 
 
-def reopen_answered(connection: Transaction, checkpoints: Checkpoints, account: str = MAIN_ACCOUNT) -> None:
+def reopen_answered(connection: Transaction, checkpoints: Checkpoints, account: str) -> None:
     """Set planned chunks whose answers are kept already to sending, so that the recovery records these answers.
 
     If there is one, the database is an older copy, and its other planned calls may have been sent too: all is stopped.

@@ -10,7 +10,6 @@ import socket
 
 from amounts import money
 from database import IMEIDatabase, Transaction
-from settings import MAIN_ACCOUNT
 from storage import account_mark, balance_store, batch_states, history_mark, lease, move_marks
 from storage.account_mark import AccountMark
 from storage.balance_store import Reading
@@ -41,7 +40,7 @@ class OtherHistoryError(lease.LeaseLostError):
 class Ownership:
     """The right of this process to send, from taking the lease to losing it."""
 
-    def __init__(self, database: IMEIDatabase, mark: AccountMark | None, account: str = MAIN_ACCOUNT) -> None:
+    def __init__(self, database: IMEIDatabase, mark: AccountMark | None, account: str) -> None:
         self.was_overtaken = False  #: another process has taken the lease since this one took it
         self.must_look = False  #: a batch of an earlier process waits for a look at the provider's list
         self._database = database

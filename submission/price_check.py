@@ -19,10 +19,8 @@ logger = logging.getLogger(__name__)
 INTERVAL = 60.0
 
 
-def due(last: float | None, now: float, batches_running: bool) -> bool:
+def due(last: float | None, now: float) -> bool:
     """Return whether to ask for the prices now; last is when they were asked for, in seconds of the same clock."""
-    if not batches_running:
-        return False
     return last is None or not 0 <= now - last < INTERVAL
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from database import IMEIDatabase, Transaction
-from settings import MAIN_ACCOUNT
 from storage import batch_states, chunk_moves, guards
 from storage.call_records import record_answers, record_late
 from storage.list_limits import read_list_limit, write_list_limit
@@ -42,7 +41,7 @@ class ListLimits:
 
     connection: Transaction
     full: int  #: IMEIs of a full call
-    account: str = MAIN_ACCOUNT
+    account: str
     known: dict[str, int] = field(default_factory=dict)
 
     def of(self, service_id: str) -> int:

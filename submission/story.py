@@ -23,7 +23,7 @@ class Story:
     Each account has a loop, and all of them work on the same batches: the loop of the main account logs.
     """
 
-    def __init__(self, database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> None:
+    def __init__(self, database: IMEIDatabase, account: str) -> None:
         self._database = database
         self._is_logged = account == MAIN_ACCOUNT
         self._newest = newest_batch(database)

@@ -11,7 +11,6 @@ from amounts import plural
 from database import Transaction
 from orders import ChunkState, IMEIOrder
 from provider import ORDER_ID
-from settings import MAIN_ACCOUNT
 from storage import batch_states, call_queries, chunk_moves
 from submission.listed_imeis import bodies
 from submission.listing import Listing, is_exact, label
@@ -19,7 +18,7 @@ from submission.listing import Listing, is_exact, label
 logger = logging.getLogger(__name__)
 
 
-def to_confirm(connection: Transaction, listed: Sequence[IMEIOrder], account: str = MAIN_ACCOUNT) -> set[str]:
+def to_confirm(connection: Transaction, listed: Sequence[IMEIOrder], account: str) -> set[str]:
     """Return the ids of orders that an account lists and that a look at this list may adopt or link."""
     owners = call_queries.order_owners(connection, [order.id for order in listed], account)
     unknown = [order for order in listed if order.id not in owners and ORDER_ID.fullmatch(order.id)]

@@ -16,7 +16,7 @@ from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import NotSentError, RefusedError
 from orders import RequestKind, RequestState
 from runner import LONGEST_PAUSE, Background, audit_or_follow, led, start_background, taking_the_lead
-from settings import Settings
+from settings import MAIN_ACCOUNT, Settings
 from storage import request_store
 from submission import runner_alive
 
@@ -87,11 +87,11 @@ def test_pages_of_another_process_read_what_the_leader_asks(
         with IMEIDatabase(database.path) as other:
             pages = ProviderRequests(other)
             assert not ServiceCatalog(pages).current().stale
-            listed = pages.recent_orders()
+            listed = pages.recent_orders(MAIN_ACCOUNT)
             assert {order.imei for order in listed} >= set(imeis(3))
-            assert pages.find_order(listed[0].id)[0].imei == listed[0].imei
+            assert pages.find_order(listed[0].id, MAIN_ACCOUNT)[0].imei == listed[0].imei
             with pytest.raises(RefusedError):
-                pages.find_order("15990001")
+                pages.find_order("15990001", MAIN_ACCOUNT)
     finally:
         background.stop()
 
@@ -101,11 +101,11 @@ def test_a_limit_counts_the_calls_of_pages_in_the_leader(
 ) -> None:
     pages = ProviderRequests(database)
     with led(replace(real, rate_limit=2), database):
-        pages.recent_orders()
+        pages.recent_orders(MAIN_ACCOUNT)
         with pytest.raises(NotSentError, match="that pages may make are made"):
-            pages.find_order("7")
+            pages.find_order("7", MAIN_ACCOUNT)
     with led(replace(real, rate_limit=2), database), pytest.raises(NotSentError, match="that pages may make are made"):
-        pages.find_order("7")
+        pages.find_order("7", MAIN_ACCOUNT)
     assert len(simulator.calls()) == 1
 
 
@@ -150,7 +150,7 @@ def test_an_audit_is_made_by_the_process_that_leads(
     background = start_background(real, database)
     try:
         wait_until(lambda: runner_alive(real.data_dir), "the background leads")
-        report = audit_or_follow(real, database, None)
+        report = audit_or_follow(real, database, None, MAIN_ACCOUNT)
     finally:
         background.stop()
     assert (report.since, report.error) == ("", "")
@@ -158,4 +158,4 @@ def test_an_audit_is_made_by_the_process_that_leads(
     assert request is not None
     assert request.state is RequestState.ANSWERED
     assert simulator.calls()
-    assert audit_or_follow(real, database, None).listed == report.listed  # by this process
+    assert audit_or_follow(real, database, None, MAIN_ACCOUNT).listed == report.listed  # by this process

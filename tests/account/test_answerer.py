@@ -25,11 +25,12 @@ from gsm_fusion_client import (
     RefusedError,
 )
 from orders import IMEIOrder, RequestKind, RequestState
+from settings import MAIN_ACCOUNT
 from storage import request_store
 from submission import RequestLimitError, Throttle
 
 
-def lookups(database: IMEIDatabase, provider: Provider) -> list[Callable[[str], list[IMEIOrder]]]:
+def lookups(database: IMEIDatabase, provider: Provider) -> list[Callable[[str, str], list[IMEIOrder]]]:
     """The lookups of two processes that one leader answers."""
     return [LocalProvider(database, Questions(order=provider)).find_order for _ in range(2)]
 
@@ -38,25 +39,25 @@ def test_two_processes_share_the_calls_of_a_minute(database: IMEIDatabase) -> No
     now = [1000.0]
     provider = Provider(Throttle(5, 60, clock=lambda: now[0]))
     one, other = lookups(database, provider)
-    one("7")
+    one("7", MAIN_ACCOUNT)
     now[0] += 30
-    other("7")
+    other("7", MAIN_ACCOUNT)
     for ask in (one, other):
         with pytest.raises(RequestLimitError, match="in 31 s"):
-            ask("7")
+            ask("7", MAIN_ACCOUNT)
     now[0] += 31
-    one("7")
+    one("7", MAIN_ACCOUNT)
     with pytest.raises(RequestLimitError):
-        other("7")
+        other("7", MAIN_ACCOUNT)
     assert provider.asked == 3
 
 
 def test_calls_for_pages_count_for_the_next_leader(database: IMEIDatabase) -> None:
     one, other = lookups(database, Provider(Throttle(5, 2)))
-    one("7")
+    one("7", MAIN_ACCOUNT)
     with pytest.raises(RequestLimitError):
-        other("7")
-    ages = request_ages(database)
+        other("7", MAIN_ACCOUNT)
+    ages = request_ages(database, MAIN_ACCOUNT)
     assert len(ages) == 1
     throttle = Throttle(5, 2)
     throttle.requested_before(ages)
@@ -66,15 +67,15 @@ def test_calls_for_pages_count_for_the_next_leader(database: IMEIDatabase) -> No
 
 def test_a_clock_that_was_set_back_locks_nobody_out(database: IMEIDatabase) -> None:
     ahead = LocalProvider(database, Questions(order=Provider()), lambda: time.time() + 8000)
-    ahead.find_order("7")
-    assert request_ages(database) == []
+    ahead.find_order("7", MAIN_ACCOUNT)
+    assert request_ages(database, MAIN_ACCOUNT) == []
 
 
 def test_without_a_limit_nothing_is_counted(database: IMEIDatabase) -> None:
     provider = Provider(Throttle(5))
     ask, _ = lookups(database, provider)
     for _ in range(9):
-        ask("7")
+        ask("7", MAIN_ACCOUNT)
     assert provider.asked == 9
 
 
@@ -95,7 +96,7 @@ def test_an_error_is_raised_again_as_it_was_in_the_leader(database: IMEIDatabase
         raise error
 
     with pytest.raises(type(error)) as raised:
-        LocalProvider(database, Questions(order=fails)).find_order("7")
+        LocalProvider(database, Questions(order=fails)).find_order("7", MAIN_ACCOUNT)
     assert (type(raised.value), str(raised.value)) == (type(error), str(error))
     assert getattr(raised.value, "kind", None) == getattr(error, "kind", None)
 
@@ -105,15 +106,15 @@ def test_an_error_of_the_program_is_an_answer_too(database: IMEIDatabase) -> Non
         raise RuntimeError("a bug")
 
     with pytest.raises(GSMFusionAPIError, match="the log says why"):
-        LocalProvider(database, Questions(order=breaks)).find_order("7")
+        LocalProvider(database, Questions(order=breaks)).find_order("7", MAIN_ACCOUNT)
 
 
 def test_the_next_leader_answers_what_one_that_died_was_asking(database: IMEIDatabase) -> None:
     provider = Provider()
     request_id = request_store.leave(database, RequestKind.ORDER, "7", time.time())
     assert request_store.take(database, [RequestKind.ORDER]) is not None  # by the leader that dies
-    with answering(database, Questions(order=provider)):
-        assert ProviderRequests(database).find_order("7")[0].id == "7"
+    with answering(database, {MAIN_ACCOUNT: Questions(order=provider)}):
+        assert ProviderRequests(database).find_order("7", MAIN_ACCOUNT)[0].id == "7"
     request = request_store.get(database, request_id)
     assert request is not None
     assert (request.state, provider.asked) == (RequestState.ANSWERED, 1)
@@ -132,7 +133,7 @@ def test_a_leader_that_ended_leaves_what_it_asks_to_the_next_one(database: IMEID
         return LISTED[:0]
 
     request_id = request_store.leave(database, RequestKind.RECENT_ORDERS, "", time.time())
-    with answering(database, Questions(recent_orders=slow)):
+    with answering(database, {MAIN_ACCOUNT: Questions(recent_orders=slow)}):
         wait_until(lambda: state_of(database, request_id) is RequestState.ASKING, "the list is asked for")
     free.set()
     came.wait(10)
@@ -140,8 +141,8 @@ def test_a_leader_that_ended_leaves_what_it_asks_to_the_next_one(database: IMEID
         if thread.name == f"ask-{RequestKind.RECENT_ORDERS}":
             thread.join(10)
     assert state_of(database, request_id) is RequestState.ASKING
-    with answering(database, Questions(recent_orders=Provider())):
-        assert [order.id for order in ProviderRequests(database).recent_orders()] == ["7"]
+    with answering(database, {MAIN_ACCOUNT: Questions(recent_orders=Provider())}):
+        assert [order.id for order in ProviderRequests(database).recent_orders(MAIN_ACCOUNT)] == ["7"]
 
 
 def test_a_leader_ends_when_the_list_that_it_stores_is_complete(
@@ -156,7 +157,7 @@ def test_a_leader_ends_when_the_list_that_it_stores_is_complete(
 
     monkeypatch.setattr(request_store, "store_orders", slowly)
     request_id = request_store.leave(database, RequestKind.RECENT_ORDERS, "", time.time())
-    with answering(database, Questions(recent_orders=Provider())):
+    with answering(database, {MAIN_ACCOUNT: Questions(recent_orders=Provider())}):
         storing.wait(10)
     assert state_of(database, request_id) is RequestState.ANSWERED
 
@@ -175,9 +176,9 @@ def test_a_slow_list_delays_no_price(database: IMEIDatabase) -> None:
         return LISTED
 
     questions = Questions(recent_orders=slow, services=lambda: list(SERVICES))
-    with answering(database, questions):
+    with answering(database, {MAIN_ACCOUNT: questions}):
         pages = ProviderRequests(database)
-        assert pages.ask(RequestKind.RECENT_ORDERS, patience=0.3).state is RequestState.ASKING
+        assert pages.ask(RequestKind.RECENT_ORDERS, MAIN_ACCOUNT, patience=0.3).state is RequestState.ASKING
         assert not ServiceCatalog(pages).current().stale
         free.set()
-        assert pages.ask(RequestKind.RECENT_ORDERS).state is RequestState.ANSWERED
+        assert pages.ask(RequestKind.RECENT_ORDERS, MAIN_ACCOUNT).state is RequestState.ANSWERED

@@ -17,6 +17,7 @@ from gsm_fusion_client import (
     RefusedError,
     UnreadableAnswerError,
 )
+from settings import MAIN_ACCOUNT
 
 
 @pytest.mark.parametrize(
@@ -59,8 +60,8 @@ def test_no_count_is_lost_between_threads_and_what_is_stored_grows() -> None:
 
 
 def test_counts_are_written_with_the_state_and_survive_an_older_state(database: IMEIDatabase) -> None:
-    write_state(database, ProviderState(True, 1, 2000.0))
-    watch = ProviderWatch(database, lambda: 1999.0)
+    write_state(database, ProviderState(True, 1, 2000.0), {}, MAIN_ACCOUNT)
+    watch = ProviderWatch(database, MAIN_ACCOUNT, lambda: 1999.0)
     for _ in range(3):
         watch.report("placeorder", 0.3, None)
     watch.write()

@@ -19,7 +19,7 @@ from gsm_fusion_client import (
     RefusedError,
 )
 from runner import run_or_follow, sync_or_follow
-from settings import Settings
+from settings import MAIN_ACCOUNT, Settings
 from storage.batch_creation import NewBatch, create_batch
 from storage.list_limits import write_list_limit
 
@@ -49,16 +49,16 @@ def test_an_answer_that_turns_an_imei_away_is_no_failure_of_the_provider(
 
 def test_an_older_call_does_not_replace_a_newer_one_unless_a_wrong_clock_wrote_that(database: IMEIDatabase) -> None:
     assert provider_state(database) == ProviderState()
-    write_state(database, ProviderState(False, 9, 1000.0, "down", "placing orders"))
-    write_state(database, ProviderState(True, 9, 999.0, "", "reading services"))
+    write_state(database, ProviderState(False, 9, 1000.0, "down", "placing orders"), {}, MAIN_ACCOUNT)
+    write_state(database, ProviderState(True, 9, 999.0, "", "reading services"), {}, MAIN_ACCOUNT)
     assert not provider_state(database).ok
-    write_state(database, ProviderState(True, 9, 1000.0 - AHEAD, "", "reading services"))
+    write_state(database, ProviderState(True, 9, 1000.0 - AHEAD, "", "reading services"), {}, MAIN_ACCOUNT)
     assert provider_state(database).ok
 
 
 def test_a_hundred_calls_a_second_are_one_write_until_something_changes(database: IMEIDatabase) -> None:
     now = [1000.0]
-    watch = ProviderWatch(database, lambda: now[0])
+    watch = ProviderWatch(database, MAIN_ACCOUNT, lambda: now[0])
     for n in range(20):
         now[0] = 1000.0 + n / 10
         watch.report("placeorder", 0.1, None)

@@ -11,6 +11,7 @@ from simulated_provider import SERVICE, imeis
 from database import IMEIDatabase, Transaction
 from gsm_fusion_client import GSMFusionAPIError
 from orders import Account, ServiceInfo
+from settings import MAIN_ACCOUNT
 from storage import balance_store
 from storage.balance_store import Holding
 from storage.lease import LeaseLostError
@@ -71,7 +72,7 @@ class Desk:
 
     def __init__(self, database: IMEIDatabase) -> None:
         self.database, self.clock, self.client, self.threads = database, Clock(), Account150(), Threads()
-        self.watch = AccountWatch(database, self.client, self.clock)
+        self.watch = AccountWatch(database, self.client, self.clock, lambda: None, MAIN_ACCOUNT, lambda _: None)
 
     def turn(self, idle: bool = True, later: float = 0.0, answered: bool = True) -> list[float]:
         """One turn of the loop, after so many seconds. Returns the balances that are written by then."""
@@ -267,7 +268,7 @@ def test_prices_are_asked_for_each_minute_while_a_batch_runs(desk: Desk) -> None
 
 def test_prices_of_a_process_that_was_overtaken_pause_nothing(desk: Desk) -> None:
     planned(desk.database, 2)
-    desk.watch = AccountWatch(desk.database, desk.client, desk.clock, check=overtaken)
+    desk.watch = AccountWatch(desk.database, desk.client, desk.clock, lambda: None, MAIN_ACCOUNT, overtaken)
     desk.client.price = 0.2
     for _ in range(3):
         desk.turn(idle=False, later=60.0)

@@ -22,8 +22,8 @@ def test_what_left_the_account_is_compared_with_our_orders_and_doubts(
     answered(database, call(database, imeis(1, first=300)), 7000)
     with database.read() as connection:
         first = balance_store.reading_after(connection, 0)
-        assert unexplained_fall(connection, first, credits) == pytest.approx(beyond)
-        assert unexplained_fall(connection, None, credits) == 0.0
+        assert unexplained_fall(connection, first, credits, "main") == pytest.approx(beyond)
+        assert unexplained_fall(connection, None, credits, "main") == 0.0
 
 
 def test_each_imei_in_doubt_may_have_cost_the_price_of_its_batch(database: IMEIDatabase) -> None:
@@ -68,4 +68,4 @@ def test_restored_orders_explain_a_fall_only_where_their_ids_show_that_they_are_
         reading = balance_store.newest_reading(connection)
         assert reading is not None
         ours = balance_store.spent_since(connection, reading).known
-        assert unexplained_fall(connection, reading, 90.0 - ours) == pytest.approx(10.0 - explained)
+        assert unexplained_fall(connection, reading, 90.0 - ours, "main") == pytest.approx(10.0 - explained)

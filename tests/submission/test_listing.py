@@ -101,7 +101,7 @@ def test_one_clock_is_enough_and_two_that_disagree_are_none(order_id: str, date:
 
 def shown(*orders: IMEIOrder, contested: frozenset[str] = frozenset()) -> Listing:
     confirmed = {order.id: order for order in orders}
-    return Listing(Look(orders, 0.0, 0, confirmed=confirmed), {}, LABELS, contested)
+    return Listing(Look(orders, 0.0, 0, confirmed=confirmed), {}, LABELS, contested, "main")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def clock_of(database: IMEIDatabase, number: int, listed_now: list[IMEIOrder]) -
     """The provider's clocks for an attempt, as a list shows them."""
     with database.read() as connection:
         owners = call_queries.order_owners(connection, [order.id for order in listed_now])
-        return Listing(Look(tuple(listed_now), 0.0, 0), owners, LABELS, frozenset()).clock(connection, number)
+        return Listing(Look(tuple(listed_now), 0.0, 0), owners, LABELS, frozenset(), "main").clock(connection, number)
 
 
 def test_the_clocks_show_the_newest_of_our_orders_from_before_the_call(database: IMEIDatabase) -> None:
@@ -298,7 +298,7 @@ def test_ids_are_a_clock_only_if_all_are_numbers(database: IMEIDatabase, which: 
 def asked(order: IMEIOrder, by_id: IMEIOrder | None) -> Listing:
     """The list shows an order, and the provider answers this when asked for it by its id."""
     confirmed = {order.id: by_id} if by_id is not None else {}
-    return Listing(Look((order,), 0.0, 0, confirmed=confirmed), {}, LABELS, frozenset())
+    return Listing(Look((order,), 0.0, 0, confirmed=confirmed), {}, LABELS, frozenset(), "main")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_a_standby_that_took_over(promoted: dict[str, IMEIDatabase], names: list
 def test_a_leader_that_lives_on_ends_and_looks(promoted: dict[str, IMEIDatabase], names: list[str]) -> None:
     """It is not taken for one that was overtaken: the next one leads at once."""
     database = promoted[names[1]]
-    ownership = Ownership(database, None)
+    ownership = Ownership(database, None, "main")
     with database.write() as connection:
         ownership.take(connection)
         with pytest.raises(OtherHistoryError) as raised:

@@ -28,7 +28,7 @@ def told(caplog: pytest.LogCaptureFixture, story: Story) -> list[str]:
 
 
 def test_each_change_of_a_batch_is_logged_once(database: IMEIDatabase, caplog: pytest.LogCaptureFixture) -> None:
-    story = Story(database)
+    story = Story(database, "main")
     assert told(caplog, story) == []
     batch_id = make_batch(database)
     assert told(caplog, story) == [f"Batch {batch_id} created: 3 IMEIs, service 1739, at most $0.24"]
@@ -55,7 +55,7 @@ def test_one_of_the_loops_of_several_accounts_logs(database: IMEIDatabase, caplo
 def test_a_batch_that_begins_and_ends_between_two_looks_is_told_whole(
     database: IMEIDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
-    story = Story(database)
+    story = Story(database, "main")
     make_batch(database)
     answer_chunks(database)
     words = [line.split(":")[0].split()[2] for line in told(caplog, story)]
@@ -68,5 +68,5 @@ def test_a_new_process_tells_only_what_is_unfinished(database: IMEIDatabase, cap
     unfinished = create_batch(
         database, NewBatch("more.csv", "upload", CARRIER.package_id, "", 0.08, [(imei, None) for imei in imeis(2, 50)])
     )
-    (line,) = told(caplog, Story(database))
+    (line,) = told(caplog, Story(database, "main"))
     assert line.startswith(f"Batch {unfinished} goes on: 2 waiting; $0.00 spent")

@@ -134,10 +134,10 @@ def test_an_unknown_order_of_an_imei_in_doubt_or_planned_is_asked_for_by_id(
     _, known = in_doubt(database)
     planned(database, 2, first=40)
     with database.read() as connection:
-        assert to_confirm(connection, [*known, order]) == ({order.id} if is_asked else set())
+        assert to_confirm(connection, [*known, order], "main") == ({order.id} if is_asked else set())
 
 
 def test_orders_of_ours_are_not_asked_for_by_id(database: IMEIDatabase) -> None:
     _, known = in_doubt(database)
     with database.read() as connection:
-        assert to_confirm(connection, known) == to_confirm(connection, []) == set()
+        assert to_confirm(connection, known, "main") == to_confirm(connection, [], "main") == set()

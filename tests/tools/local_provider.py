@@ -6,6 +6,7 @@ from collections.abc import Callable
 from account.answerer import Answerer, Questions
 from account.requests import ProviderRequests
 from database import IMEIDatabase
+from settings import MAIN_ACCOUNT
 from storage.request_store import Request
 
 #: Seconds that a look waits for an answer. Most are there at once, and to look again takes longer than to answer.
@@ -17,7 +18,7 @@ class LocalProvider(ProviderRequests):
 
     def __init__(self, database: IMEIDatabase, questions: Questions, clock: Callable[[], float] = time.time) -> None:
         super().__init__(database, clock)
-        self._answerer = Answerer(database, questions, clock)
+        self._answerer = Answerer(database, {MAIN_ACCOUNT: questions}, clock)
 
     def _look(self, request_id: int) -> Request:
         self._answerer.take_waiting()

@@ -436,11 +436,11 @@ def test_a_page_asks_the_provider_one_short_question(settings: Settings, databas
         backend: Backend = create_app(real, database).extensions["backend"]
         with leading(real, database):
             with pytest.raises(RefusedError):
-                backend.requests.find_order("15990001")
+                backend.requests.find_order("15990001", "main")
             assert provider_state(database).ok
             simulator.set(fault="reset", fault_actions=("getimeis",))
             with pytest.raises(OutcomeUnknownError):
-                backend.requests.find_order("15990001")
+                backend.requests.find_order("15990001", "main")
         assert sum(call.action == "getimeis" for call in simulator.calls()) == 2
         state = provider_state(database)
         assert (state.ok, state.call) == (False, "reading orders")
