@@ -118,13 +118,12 @@ class ProductionSubmissionSystem:
             if isinstance(checkpoints, Checkpoints)
             else checkpoints
         )
-        self._settler = Settler(self.options.settle_quiet, self.options.call_timeout, self.options.resend_limit)
-        self._settler.name_account(self.options.account)
-        self._room = Room(self.options.account, self.options.budget)
-        self._story = Story(database, self.options.account)
+        account, quiet, timeout = self.options.account, self.options.settle_quiet, self.options.call_timeout
+        self._settler = Settler(quiet, timeout, self.options.resend_limit, account=account)
+        self._room = Room(account, self.options.budget)
+        self._story = Story(database, account)
         self._changes = Changes(database)
-        self._ownership = Ownership(database, self.options.mark, self.options.account)
-        account = self.options.account
+        self._ownership = Ownership(database, self.options.mark, account)
         self._account = AccountWatch(database, client, clock, self.carrier.wake, account, self._ownership.check)
         self._claimer = Claimer(self.options, self._settler, self._ownership, clock, self._room)
         self._recorder = Recorder(self.options, self.throttle, self._settler, self.carrier, clock, self._room)

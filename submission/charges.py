@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from amounts import exceeds
 from database import Transaction
 from orders import Chunk, ChunkState
-from settings import MAIN_ACCOUNT
 from storage import audit_store, balance_store, batch_states, call_queries, refunds
 from storage.balance_store import Reading, Spending
 from submission.absence import Money
@@ -57,7 +56,6 @@ class Charges:
 class RefundTrace:
     """Two balances in a row that show whether the orders that were rejected between them were paid back."""
 
-    account: str = MAIN_ACCOUNT
     first: Reading | None = None  #: the balance from which refunds are looked for
     open_since: frozenset[str] | None = None  #: orders of ours without a result, in the first list asked for after it
 
@@ -73,7 +71,7 @@ class RefundTrace:
             self.open_since = frozenset(listing.owners) - listing.final
         if not at_rest or look.credits is None:
             return
-        reading = balance_store.record_reading(connection, look.credits, self.account, look.last_rejection)
+        reading = balance_store.record_reading(connection, look.credits, listing.account, look.last_rejection)
         first = self.first
         if first is not None and not refunds.is_doubtful_since(connection, first):
             was_open = self.open_since or frozenset()

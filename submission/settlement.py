@@ -78,10 +78,6 @@ class Settler(Watches):
     resend_limit: float = 5.0  #: US dollars that are sent again because of one look
     refunds: RefundTrace = field(default_factory=RefundTrace, kw_only=True)
 
-    def name_account(self, account: str) -> None:
-        """Settle the calls of this account, by its own list and balance."""
-        self.account = self.refunds.account = account
-
     def apply(self, connection: Transaction, look: Look, may_repeat: bool = False) -> int | None:
         """Adopt, settle or explain every call in doubt. Return a planned chunk whose intent must be recorded now.
 

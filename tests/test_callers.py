@@ -157,6 +157,15 @@ def test_each_account_keeps_its_answers_in_a_folder_of_its_own(file_database: IM
         assert (system.client, system.throttle) == (caller.client, caller.throttle)
 
 
+def test_all_parts_of_a_loop_work_for_its_account(file_database: IMEIDatabase, both: Settings) -> None:
+    """One of them with the main account would look at, or pay from, that one."""
+    for system in make_systems(both, file_database, leader_of(both, file_database)):
+        account = system.options.account
+        parts = (system._settler, system._room, system._ownership)
+        assert [part.account if hasattr(part, "account") else part._account for part in parts] == [account] * 3
+        assert (system._account.name, system._story._is_logged) == (account, account == "main")
+
+
 def test_on_a_database_server_jobs_make_the_calls(server_database: IMEIDatabase, both: Settings) -> None:
     systems = make_systems(both, server_database, leader_of(both, server_database))
     assert [type(system.carrier) for system in systems] == [ClusterCarrier, ClusterCarrier]
