@@ -156,7 +156,7 @@ class Checkpoints:
         return dict(sorted(kept))
 
     def close(self) -> None:
-        """Close the files of this process."""
+        """Close the files of this process; the next answer opens its own again."""
         with self._opening:
             for log in self._logs.values():
                 os.close(log.descriptor)

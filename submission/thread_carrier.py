@@ -9,7 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from database import IMEIDatabase, Transaction
 from logs import about
@@ -56,10 +56,10 @@ class ThreadCarrier:
 
     @contextmanager
     def open(self) -> Iterator[Executor]:
-        """Start the threads; at the end, wait for the calls that they make."""
+        """Start the threads; at the end, wait for the calls that they make, and close the files of their answers."""
         if not self._database.is_file:  # two carriers on one database would not know each other's calls
             raise RuntimeError("On a database server only jobs make calls.")
-        with self._options.pool(self._options.workers + 1) as pool:
+        with closing(self.checkpoints), self._options.pool(self._options.workers + 1) as pool:
             self._pool = pool
             yield pool
 

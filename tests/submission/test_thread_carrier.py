@@ -4,7 +4,7 @@ import errno
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -206,6 +206,27 @@ def test_calls_of_an_ended_process_have_their_kept_answers_or_are_in_doubt(
     assert isinstance(found[first.chunk_id], AllOrdered)
     assert isinstance(found[second.chunk_id], Judged)
     assert recovery.on_the_wire == ()
+
+
+def test_no_file_of_answers_stays_open_when_the_threads_have_ended(file_database: IMEIDatabase, tmp_path: Path) -> None:
+    """A process leads many times, and may open about a thousand files. The last call ends before they are closed."""
+    scene, opened = Scene(file_database, tmp_path / "kept"), list[int]()
+    for number in (1, 2):
+        with scene.carrier.open():
+            scene.provider.go_on.clear()
+            scene.send(number)
+            wait_until(lambda: scene.provider.at_once == 1, "it is made")
+            threading.Timer(0.05, scene.provider.go_on.set).start()
+        opened += [int(path.name) for path in Path("/proc/self/fd").iterdir() if is_of(path, tmp_path / "kept")]
+        assert scene.checkpoints.answer_of(chunk_of(number)) == RAW
+    assert opened == []
+
+
+def is_of(descriptor: Path, folder: Path) -> bool:
+    """Whether an open file of this process lies in a folder."""
+    with suppress(OSError):  # the one that lists them is gone
+        return descriptor.readlink().is_relative_to(folder)
+    return False
 
 
 def test_on_a_database_server_threads_make_no_calls(tmp_path: Path) -> None:
