@@ -5,7 +5,6 @@ know. This module sends nothing.
 """
 
 import logging
-from collections.abc import Mapping
 
 from database import IMEIDatabase, Transaction, write_setting
 from storage import automation_store, batch_recovery
@@ -55,10 +54,8 @@ def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bo
 def has_unrecorded_answers(database: IMEIDatabase, checkpoints: Checkpoints) -> bool:
     """Return whether answers are kept that the next leader would record first."""
     with database.read() as connection:
-        return batch_recovery.last_batch_id(connection) < max(checkpoints.batches(), default=0) or any(
-            _answered_later(connection, batch_id, checkpoints.newest_attempts(batch_id))
-            for batch_id in batch_recovery.unfinished_ids(connection)
-        )
+        newest = batch_recovery.last_batch_id(connection)
+        return newest < max(checkpoints.batches(), default=0) or bool(_answered_later(connection, checkpoints))
 
 
 def stop_restored(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
@@ -73,13 +70,10 @@ def reopen_answered(connection: Transaction, checkpoints: Checkpoints, account: 
 
     If there is one, the database is an older copy, and its other planned calls may have been sent too: all is stopped.
     """
-    reopened = [
-        chunk_id
-        for batch_id in batch_recovery.unfinished_ids(connection)
-        for chunk_id in _reopen(connection, batch_id, checkpoints.newest_attempts(batch_id))
-    ]
-    if reopened:
-        write_intents(connection, reopened, account)
+    answered = _answered_later(connection, checkpoints)
+    if answered:
+        batch_recovery.set_attempts(connection, {chunk_id: attempt - 1 for chunk_id, attempt in answered.items()})
+        write_intents(connection, list(answered), account)
         stop_all(connection)
 
 
@@ -89,28 +83,18 @@ def stop_where_answered(database: IMEIDatabase, checkpoints: Checkpoints) -> Non
     The database is an older copy, and another account would send again what was paid.
     """
     with database.write() as connection:
-        for batch_id in batch_recovery.unfinished_ids(connection):
-            kept = checkpoints.newest_attempts(batch_id)
-            planned = batch_recovery.planned_calls(connection, batch_id)
-            if any(kept.get(call.chunk_id, 0) > call.attempt for call in planned):
-                stop_all(connection)
-                return
+        if _answered_later(connection, checkpoints):
+            stop_all(connection)
 
 
-def _reopen(connection: Transaction, batch_id: int, kept: Mapping[int, int]) -> list[int]:
-    """Set planned chunks that were answered under a later attempt to the attempt before it. Return their ids.
-
-    kept: chunk id → the newest attempt of which an answer is kept.
-    """
-    found = _answered_later(connection, batch_id, kept)
-    batch_recovery.set_attempts(connection, {chunk_id: kept[chunk_id] - 1 for chunk_id in found})
+def _answered_later(connection: Transaction, checkpoints: Checkpoints) -> dict[int, int]:
+    """Return chunk id → newest kept attempt, of planned chunks that were answered later than the database knows."""
+    found = dict[int, int]()
+    for batch_id in batch_recovery.unfinished_ids(connection):
+        kept = checkpoints.newest_attempts(batch_id)
+        planned = batch_recovery.planned_calls(connection, batch_id)
+        found |= {call.chunk_id: kept[call.chunk_id] for call in planned if kept.get(call.chunk_id, 0) > call.attempt}
     return found
-
-
-def _answered_later(connection: Transaction, batch_id: int, kept: Mapping[int, int]) -> list[int]:
-    """Return the ids of planned chunks that were answered under a later attempt than the database knows."""
-    planned = batch_recovery.planned_calls(connection, batch_id)
-    return [call.chunk_id for call in planned if kept.get(call.chunk_id, 0) > call.attempt]
 
 
 def stop_all(connection: Transaction, sentence: str = SENTENCE) -> None:

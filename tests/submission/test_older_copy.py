@@ -10,11 +10,12 @@ from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 from web_client import words
 
 from database import IMEIDatabase
-from orders import Chunk
+from orders import Chunk, ChunkState
 from settings import Settings
+from storage import batch_states, call_queries
 from submission import older_copy as batch_older_copy
 from submission.checkpoints import Checkpoints
-from submission.older_copy import SENTENCE, stop_where_answered
+from submission.older_copy import SENTENCE, has_unrecorded_answers, reopen_answered, stop_where_answered
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 
@@ -103,3 +104,24 @@ def test_an_answer_that_is_kept_to_an_account_that_is_not_here_stops_an_older_co
     assert list(kept.of_accounts()) == ["b"]
     stop_where_answered(database, kept.of_account("b"))
     assert batch_older_copy.older_copy_objection(database) == SENTENCE
+
+
+@pytest.mark.parametrize("kept_attempt", [0, 3])
+def test_a_planned_call_that_was_answered_is_sending_again_under_the_attempt_that_was_answered(
+    settings: Settings, database: IMEIDatabase, kept_attempt: int
+) -> None:
+    """So its kept answer is found. Another planned call stays planned, and waits for a person as everything does."""
+    batch_id, [first, second] = planned(database, 4)
+    kept = Checkpoints(settings.data_dir / "checkpoints")
+    kept.keep(Chunk(first, batch_id, SERVICE, kept_attempt, 1, ()), b"<result/>")
+    assert has_unrecorded_answers(database, kept) is bool(kept_attempt)
+    with database.write() as connection:
+        reopen_answered(connection, kept, "b")
+        found = call_queries.open_chunks(connection, ChunkState.SENDING)
+        left = [chunk_id for chunk_id, _ in call_queries.planned_chunks(connection, batch_id, 9, "main")]
+        is_running = bool(batch_states.running_batches(connection))
+    answered = [(first, 3, "b")] if kept_attempt else []
+    assert [(chunk.chunk_id, chunk.attempt, chunk.account) for chunk in found] == answered
+    assert left == ([second] if kept_attempt else [first, second])
+    assert is_running is not bool(kept_attempt)
+    assert batch_older_copy.older_copy_objection(database) == (SENTENCE if kept_attempt else "")
