@@ -1,4 +1,4 @@
-"""Figures that can be made again with `make bench`; what they mean stands in README.md beside this file."""
+"""Measurements, repeated by `make bench`; README.md beside this file explains them."""
 
 import sys
 from pathlib import Path

@@ -253,7 +253,11 @@ def busiest() -> float:
 def day_row(costs: Costs) -> tuple[str, str, str]:
     """The whole day in lists of 100."""
     figures = Simulation(LISTS, costs, day_of(DAY_OF_IMEIS, CHUNK, IMEIS_PER_LIST)).run()
-    return "10,000,000 IMEIs in a day, lists of 100", told(figures, LISTS, (OFFICE[1] - OFFICE[0]) / OFFICE_SHARE), "-"
+    return (
+        "10,000,000 IMEIs in a day, lists of 100",
+        words(figures, LISTS, (OFFICE[1] - OFFICE[0]) / OFFICE_SHARE),
+        "-",
+    )
 
 
 def singles_row(costs: Costs) -> tuple[str, str, str]:
@@ -261,10 +265,10 @@ def singles_row(costs: Costs) -> tuple[str, str, str]:
     pause = IMEIS_PER_LIST / busiest()
     lists = [(pause, IMEIS_PER_LIST)] * round(MINUTES / pause)
     figures = Simulation(SINGLES, costs, lists).run()
-    return "two minutes of it, one IMEI a call", told(figures, SINGLES, MINUTES), "-"
+    return "two minutes of it, one IMEI a call", words(figures, SINGLES, MINUTES), "-"
 
 
-def told(figures: Figures, fleet: Fleet, seconds: float) -> str:
+def words(figures: Figures, fleet: Fleet, seconds: float) -> str:
     """What happened, with shares of these seconds."""
     lock = figures.busy[LOCK] / seconds
     processor = figures.busy[PROCESSOR] / (seconds * fleet.cores)

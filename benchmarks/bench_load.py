@@ -59,7 +59,7 @@ class Load:
     waits: list[float] = field(default_factory=lambda: [0.0, 0.0])  #: seconds of each page
 
     def run(self) -> None:
-        """Start all clients, tell them the batch, wait for the end of the input, and print what they saw."""
+        """Start all clients, pass them the batch, wait for the end of the input, and print what they saw."""
         kinds: tuple[tuple[int, Callable[[int], None]], ...] = (
             (STREAMS, self.follow), (PEOPLE, self.click), (SLOW, self.dawdle), (FORMS, self.send),
         )  # fmt: skip
@@ -170,7 +170,7 @@ class Office:
 
     @contextlib.contextmanager
     def load(self) -> Iterator[Callable[[int], None]]:
-        """Let everybody in until the block ends; yield the function that tells them the batch."""
+        """Run all clients until the block ends; yield the function that passes them the batch."""
         command = [sys.executable, "-m", "benchmarks.bench_load", "load", *self.cookies]
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as clients:
             if not clients.stdin or not clients.stdout or clients.stdout.readline() != "ready\n":

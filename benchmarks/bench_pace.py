@@ -1,6 +1,6 @@
 """200 calls against limiters that let 60 a window through: how near to the least time, how many 429s.
 
-Four kinds of limiter, each with an exact, a too short and no Retry-After. A small window stands for the minute; what is
+Four kinds of limiter, each with an exact, a too short and no Retry-After. The window is shorter than a minute: what is
 measured is a ratio. The least time is that of a program that knows the limiter.
 """
 
@@ -16,7 +16,7 @@ CALLS, QUOTA, BURST, LATENCY = 200, 60, 10, 0.1
 WINDOW = 10.0  #: seconds
 SOON = 1.0  #: seconds of a fixed window in which no program sends all its calls
 KINDS = ("fixed", "sliding", "token_bucket", "leaky_bucket")
-TOLD: dict[str, dict[str, object]] = {
+HEADERS: dict[str, dict[str, object]] = {
     "exact": {},
     "too short": {"retry_after_told": "half"},
     "none": {"retry_after": False},
@@ -49,12 +49,15 @@ def paced(url: str, home: Path, kind: str) -> float:
 
 def run() -> list[tuple[str, str, str]]:
     """Rows of (what, measured, limit)."""
-    return [_row(kind, told) for kind in KINDS for told in TOLD]
+    return [_row(kind, told) for kind in KINDS for told in HEADERS]
 
 
 def _row(kind: str, told: str) -> tuple[str, str, str]:
     limit: dict[str, object] = {"rate_limit": QUOTA, "rate_window": WINDOW, "rate_limiter": kind, "rate_burst": BURST}
-    with tempfile.TemporaryDirectory() as name, provider(Path(name), latency=LATENCY, **limit, **TOLD[told]) as url:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        provider(Path(name), latency=LATENCY, **limit, **HEADERS[told]) as url,
+    ):
         ratio = paced(url, Path(name), kind)
         calls = requests.get(f"{url}/calls", timeout=10).json()
     refused = sum(call["status"] == 429 for call in calls)

@@ -114,7 +114,7 @@ def worked(process: int) -> float:
 
 
 class MeteredDatabase(IMEIDatabase):
-    """Tells what happens while the writer's lock is held from the rest."""
+    """Counts what happens while the writer's lock is held apart from the rest."""
 
     def __init__(self, url: str, meter: Meter) -> None:
         super().__init__(url)
@@ -130,7 +130,7 @@ class MeteredDatabase(IMEIDatabase):
 
 
 class MeteredClient(GSMFusionClient):
-    """Tells the call from what comes before and after it in its job."""
+    """Counts the call apart from what comes before and after it in its job."""
 
     meter: Meter
 

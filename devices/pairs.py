@@ -46,7 +46,7 @@ CLOSED_NUMBER = 6
 #: Labels whose value is one word with a digit in it, and labels whose value may begin with "Locked" and go on.
 TOKEN_OWNERS = frozenset({"imei", "imei2", "serial", "meid"})
 WORDY_OWNERS = frozenset({"carrier", "network", "initial_carrier", "warranty", "model", "description", ""})
-#: Words that may stand small in a label, and words that say nothing as a label by themselves.
+#: Words that may begin with a small letter in a label, and words that say nothing as a label by themselves.
 SMALL_WORDS = frozenset({"of", "by", "de", "du", "en", "for", "to", "my", "and", "bis"})
 VAGUE_WORDS = frozenset({"lock", "locked", "code", "status", "sim", "unlocked", "blocked", "device", "product"})
 NOTE = re.compile(

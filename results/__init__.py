@@ -1,4 +1,4 @@
-"""Results brought home, compared and given back: sync, audit, rebuild, import, and the user's own sheet."""
+"""Fetch results, audit, rebuild and import orders, restore and move databases, and fill in the user's own sheet."""
 
 from results.auditing import NightlyAudit, last_audit, last_audits, midnight, request_audit, run_audit
 from results.batch_rows import result_rows

@@ -161,7 +161,7 @@ def _number(order_id: str | None) -> int | None:
 
 
 class _Sides:
-    """Both sides by order id, and how to tell what an order of the provider is for."""
+    """Both sides by order id, with the service and the date of each order of the provider."""
 
     def __init__(self, records: Records, since: datetime | None, theirs: dict[str, IMEIOrder]) -> None:
         self.records, self.theirs = records, theirs

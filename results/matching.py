@@ -1,4 +1,4 @@
-"""Which rows of a file are orders that we have: by order id, by the date of an earlier file, else by time, one to one.
+"""Match rows of a file with orders that we have: by order id, by the date of an earlier file, else by time, one to one.
 
 The provider's export has no order ids, and the time zone of its dates is unknown. Pure functions: nothing is read or
 written here, and this module must not know what a row would change.

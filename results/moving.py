@@ -1,4 +1,4 @@
-"""Move all data from the file to a database of PostgreSQL, once: copy, compare, and let the file be used no more.
+"""Move all data from the file to a database of PostgreSQL, once: copy, compare, and mark the file as moved.
 
 The copy and its checks are one transaction: a kill leaves the server as it was. The file is marked before that
 transaction commits, because two databases that plan the same orders would pay for them twice: a kill between the two
@@ -71,7 +71,7 @@ def plan_move(source: IMEIDatabase, target: IMEIDatabase, checkpoints: Checkpoin
 
 
 def move(source: IMEIDatabase, target: IMEIDatabase, plan: MovePlan, tell: Tell) -> MoveReport:
-    """Copy, compare, and let the file be used no more. Hold the file alone meanwhile.
+    """Copy, compare, and mark the file as moved. Hold the file alone meanwhile.
 
     Raises MoveError, and DatabaseUnavailableError: then all is copied or nothing, and the next plan shows which.
     """
@@ -95,7 +95,7 @@ def move(source: IMEIDatabase, target: IMEIDatabase, plan: MovePlan, tell: Tell)
 
 
 def undo_move(source: IMEIDatabase, target: IMEIDatabase | None, checkpoints: Checkpoints) -> bool:
-    """Let the file be used again, and the database on the server no more. Hold the file alone meanwhile.
+    """Use the file again, and let the program refuse the database on the server. Hold the file alone meanwhile.
 
     Nothing is ordered with the file before `flask rebuild-from-provider`, as after a restore, where the copy was
     completed: the server may have ordered since. Returns whether it was. target: None for a server that is gone.
@@ -114,7 +114,7 @@ def undo_move(source: IMEIDatabase, target: IMEIDatabase | None, checkpoints: Ch
 
 
 def _leave_server(source: IMEIDatabase, target: IMEIDatabase, ours: Move) -> bool:
-    """Let nobody use the server any more. Returns whether it holds what was moved. Raises MoveError."""
+    """Let the program refuse the database on the server. Return whether it holds what was moved. Raises MoveError."""
     if target.engines.place != ours.place:
         raise MoveError(f"The file was moved to {ours.place}, and not to {target.engines.place}. Give that address.")
     with target.write() as connection:

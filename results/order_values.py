@@ -16,11 +16,11 @@ TEXT_PATIENCE = timedelta(days=1)
 
 
 def result_values(order: IMEIOrder, row: Any) -> dict[str, Any]:
-    """The columns that change when the provider lists this order; empty where nothing does or less would remain."""
+    """Return the columns that change when the provider lists this order; {} where none does or less would remain."""
     was_final, has_text = row.status in FINAL_STATUSES, bool(row.result_code)
     if was_final and (order.status not in FINAL_STATUSES or (has_text and not order.code)):
         return {}
-    status = order.status if was_final or has_text else told_status(order, row.order_date)
+    status = order.status if was_final or has_text else believed_status(order, row.order_date)
     if status == row.status and order.code in ("", row.result_code or ""):
         return {}
     values: dict[str, Any] = {"status": status}
@@ -31,17 +31,17 @@ def result_values(order: IMEIOrder, row: Any) -> dict[str, Any]:
     return values
 
 
-def told_status(order: IMEIOrder, placed_at: datetime | None) -> str:
-    """The status of a listed order of which we have no text: "Completed" without one is believed once it is old."""
+def believed_status(order: IMEIOrder, placed_at: datetime | None) -> str:
+    """Return the status of a listed order without a stored text; "Completed" without a text counts once it is old."""
     bare = order.status == OrderStatus.COMPLETED and not order.code
     young = placed_at is not None and abs(utc_now() - placed_at) < TEXT_PATIENCE
     return until_result(order.status) if bare and young else order.status
 
 
 def report_values(code: str, ordered_imei: str) -> dict[str, Any]:
-    """The result columns that a raw result text fills; other_imei names the IMEI that it is about if not the ordered.
+    """Return the columns that a raw result text fills; other_imei is the IMEI that it is about if not the ordered one.
 
-    What the text does not say is None, so that it weighs nothing in the indexes.
+    What the text lacks is None, so that it takes no room in the indexes.
     """
     report = read_report(code)
     about_another = report.is_about_another_device(ordered_imei)

@@ -1,4 +1,4 @@
-"""The rebuild: orders that the database does not know come back from kept answers and from the provider's list.
+"""The rebuild: restore orders that the database lacks from kept answers and from the provider's list.
 
 After the loss of a disk, or with an older copy of the database, the answers kept beside it name every order that was
 read, however short the provider's list is. Each one becomes an order again, and its IMEI leaves the calls that are
@@ -19,7 +19,7 @@ from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError
 from orders import IMEIOrder, OrderStatus, PlacedOrder, ServiceInfo
 from provider import parse_placement, read_dates
 from results.asking import KnowsOrders, ask_by_id
-from results.order_values import report_values, result_values, told_status
+from results.order_values import believed_status, report_values, result_values
 from storage import audit_store
 from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, PlannedOrder, Records
 from storage.result_store import store_results_or_each
@@ -57,7 +57,7 @@ class RebuildReport:
 
     @property
     def complete(self) -> bool:
-        """Return whether nothing that was paid, as far as answers and list tell, can be sent again."""
+        """Return whether nothing that was paid, as far as answers and list show, can be sent again."""
         return not (self.missing or self.unexplained or self.damaged)
 
 
@@ -118,7 +118,7 @@ def plan_rebuild(database: IMEIDatabase, provider: ListsOrders, checkpoints: Che
 
 
 def rebuild_records(database: IMEIDatabase, plan: RebuildPlan) -> RebuildReport:
-    """Store the orders that plan_rebuild found, and look what is still open.
+    """Store the orders that plan_rebuild found; return the report with what is still missing.
 
     A result that is known is never overwritten with less.
     """
@@ -251,7 +251,7 @@ def _row(
         "service_id": service_id,
         "service_name": batch.service_name if batch else names.get(service_id or "") or order.service_id,
         "credits": batch.unit_price if batch else records.prices.get(service_id or ""),
-        "status": told_status(order, placed_at) or OrderStatus.PENDING,
+        "status": believed_status(order, placed_at) or OrderStatus.PENDING,
         "order_date": placed_at or (batch.created_at if batch else None),
         "notes": FROM_LIST,
         "raw_response": json.dumps(asdict(order)),

@@ -1,8 +1,8 @@
-"""Results that somebody stands and waits for: asked for within a tenth of a second, all that wait in one call.
+"""Fetch the results that somebody waits for at a page: within a tenth of a second, all that wait in one call.
 
 Pages leave requests; the leader answers them in a thread of its own, because a round of the sync may take minutes. The
-calls take their turns like those of the sync and do not count as calls of pages. What gets no result here is left to
-the sync.
+calls take their turns like those of the sync and do not count as calls of pages. The sync asks for what gets no result
+here.
 """
 
 import logging

@@ -54,7 +54,7 @@ RAREST = 6 * 3600.0
 #: A date further ahead than that is not one of our clocks.
 OTHER_CLOCK = timedelta(minutes=5)
 #: Seconds until an order that spoils its list is asked for again, at first; then twice as long each time, to RAREST.
-FIRST_REST = 900.0
+FIRST_PAUSE = 900.0
 #: Failing calls of a round without a readable answer, after which orders from all over the list are tried alone.
 MOST_FAILURES = 7
 #: How many of them; where they fail too, it is the provider that fails and not an order.
@@ -91,14 +91,14 @@ class SyncReport:
 
 
 class _Round:
-    """What the answers of one round have brought."""
+    """What the answers of one round hold."""
 
     def __init__(self) -> None:
         self.calls = self.updated = 0
         self.wanted = list[str]()  #: all that is asked for in lists
         self.failures = 0  #: calls that failed, perhaps because of one order
-        self.answered = False  #: the provider spoke of its orders, in an answer or in a refusal
-        self.failed = False  #: it did not, whatever it was asked for
+        self.answered = False  #: an answer, or a refusal that names an order, shows that the provider works
+        self.failed = False  #: no call shows that, whatever it asks for
         self.named: set[str] = set()
         self.blamed: dict[str, str] = {}  #: orders that spoil their lists -> what was answered, or why they do
         self.left_out: set[str] = set()  #: orders that an answer for them alone did not name
@@ -217,7 +217,7 @@ class OrderSync:
     def _is_due(self, order: PendingOrder, held: Withheld | None) -> bool:
         now = self._clock()
         if held:
-            return (now - held.asked_at).total_seconds() >= rest_of(held)
+            return (now - held.asked_at).total_seconds() >= pause_of(held)
         placed_at = order.placed_at
         if placed_at is None or placed_at > now + OTHER_CLOCK:  # unknown, or of another time zone
             placed_at = now - timedelta(seconds=RAREST)
@@ -229,7 +229,7 @@ class OrderSync:
         """Ask in lists, then for each order that spoils one alone. Returns why the provider ended the round."""
 
         def ask_between(piece: list[str]) -> list[str]:
-            """Let no long round keep fresh orders waiting."""
+            """Ask for fresh orders first, so that a long round does not delay them."""
             self._look_at_fresh(stop)
             return self._ask_once(piece)
 
@@ -338,13 +338,13 @@ def is_about_orders(error: GSMFusionAPIError) -> bool:
     return isinstance(error, RefusedError) and error.kind is RefusalKind.ORDER_ID
 
 
-def rest_of(held: Withheld) -> float:
-    """Seconds until an order whose result is withheld is asked for again; RAREST where it only was left out."""
-    return min(FIRST_REST * 2.0 ** min(held.times - 1, 10), RAREST) if held.spoils_lists else RAREST
+def pause_of(held: Withheld) -> float:
+    """Return the seconds until a withheld order is asked for again: RAREST where answers only leave it out."""
+    return min(FIRST_PAUSE * 2.0 ** min(held.times - 1, 10), RAREST) if held.spoils_lists else RAREST
 
 
 def is_quick(delivery: str) -> bool:
-    """Return whether a service promises its results at once or within minutes, by its words for the delivery time."""
+    """Return whether the delivery time of a service, such as "Instant-5 Minutes", is minutes or less."""
     words = delivery.lower()
     return "instant" in words or "minute" in words
 
@@ -382,7 +382,7 @@ def state_of_sync(database: IMEIDatabase) -> SyncState:
 
 
 def last_sync(database: IMEIDatabase) -> SyncReport | None:
-    """What the last rounds of all accounts brought, by any process; None before the first."""
+    """Return the sum of the last rounds of all accounts, by any process; None before the first."""
     with database.read() as connection:
         return _last_sync(connection)
 

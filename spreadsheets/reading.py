@@ -68,7 +68,7 @@ def parse_file(
 ) -> Parsed:
     """Return what a file holds, before it is decided which values are taken. Raises UnreadableFileError."""
     deadline = Deadline(seconds)
-    content = read_content(data)
+    content = content_of(data)
     kind = find_kind(content)
     if kind is not FileKind.CSV:
         return _parse_workbook(content, kind, choice, _most_rows(limit), deadline)
@@ -79,12 +79,12 @@ def parse_text(text: str, choice: Choice = FIND_IT, limit: int = 100_000) -> Par
     """Return what pasted text holds, before it is decided which values are taken. Raises UnreadableFileError."""
     if not text.strip():
         raise UnreadableFileError("Nothing was pasted: paste one IMEI a line.")
-    content = read_content(text.encode("utf-8", "replace"))
+    content = content_of(text.encode("utf-8", "replace"))
     chosen = replace(choice, encoding="utf-8")
     return _parse_delimited(content, FileKind.TEXT, chosen, _most_rows(limit), Deadline(MAX_SECONDS))
 
 
-def read_content(data: bytes | Path) -> bytes:
+def content_of(data: bytes | Path) -> bytes:
     """Return the bytes of a file of at most 25 MB. Raises UnreadableFileError."""
     try:
         size = len(data) if isinstance(data, bytes) else data.stat().st_size

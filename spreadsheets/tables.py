@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spreadsheets.delimited import DELIMITERS, Delimited, LongCellError, find_encoding
-from spreadsheets.reading import MAX_SECONDS, read_content
+from spreadsheets.reading import MAX_SECONDS, content_of
 from workbooks import Deadline, FileKind, Row, UnreadableFileError, Workbook, find_kind
 
 TOP_ROWS = 20  #: rows that may hold the titles
@@ -47,7 +47,7 @@ def find_table(data: bytes | Path, find_columns: FindColumns) -> Iterator[Row] |
     Raises UnreadableFileError, also while the rows are taken.
     """
     deadline = Deadline(MAX_SECONDS)
-    content = read_content(data)
+    content = content_of(data)
     kind = find_kind(content)
     if kind is not FileKind.CSV:
         return _in_workbook(Workbook(content, kind, deadline), find_columns)

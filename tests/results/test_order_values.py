@@ -11,7 +11,7 @@ from database import IMEIDatabase, utc_now
 from devices import MAX_VALUE
 from orders import IMEIOrder
 from results import order_values
-from results.order_values import TEXT_PATIENCE, reparse, report_values, result_values, told_status
+from results.order_values import TEXT_PATIENCE, believed_status, reparse, report_values, result_values
 
 
 def row_of(status: str = "Pending", text: str | None = None) -> SimpleNamespace:
@@ -77,12 +77,12 @@ def test_completed_without_a_text_is_believed_of_an_order_that_is_a_day_old(
     now = utc_now()
     monkeypatch.setattr(order_values, "utc_now", lambda: now)
     placed_at = None if age is None else now - age
-    assert told_status(IMEIOrder("1", "", "Completed"), placed_at) == told
+    assert believed_status(IMEIOrder("1", "", "Completed"), placed_at) == told
 
 
 @pytest.mark.parametrize(("status", "code"), [("Completed", "Model: A"), ("Rejected", ""), ("Pending", "")])
 def test_any_other_status_is_believed_of_a_young_order(status: str, code: str) -> None:
-    assert told_status(IMEIOrder("1", "", status, code), utc_now()) == status
+    assert believed_status(IMEIOrder("1", "", status, code), utc_now()) == status
 
 
 def test_a_new_text_of_a_final_order_is_taken_and_its_status_stays() -> None:

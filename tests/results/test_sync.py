@@ -30,7 +30,7 @@ from provider import parse_asked_orders
 from results import sync as order_sync
 from results.order_values import result_values
 from results.sync import (
-    FIRST_REST,
+    FIRST_PAUSE,
     LEFT_OUT,
     LOOK,
     MOST_ALONE,
@@ -213,7 +213,7 @@ def test_an_order_that_is_completed_when_it_is_adopted_gets_its_text(database: I
     assert all(row["result_code"] for row in orders_now)
 
 
-def test_a_wish_is_granted_by_the_thread_even_where_the_interval_is_off(
+def test_a_request_is_met_by_the_thread_even_where_the_interval_is_off(
     simulator: Simulator, database: IMEIDatabase
 ) -> None:
     place(simulator, database, 5)
@@ -297,7 +297,7 @@ def test_an_order_that_spoils_lists_is_asked_for_rarely_and_alone(database: IMEI
         seconds += [second] if [ids[7]] in provider.asked else []
         assert [ids[7]] in provider.asked or not any(ids[7] in part for part in provider.asked)
         clock.pass_by(300)
-    assert seconds == [FIRST_REST * n for n in (1, 3, 7, 15, 31)]
+    assert seconds == [FIRST_PAUSE * n for n in (1, 3, 7, 15, 31)]
     assert withheld(database)[ids[7]].times == 6
 
 
@@ -325,7 +325,7 @@ def test_what_the_provider_says_to_every_list_is_no_fault_of_an_order(database: 
     assert sync.sync().calls > 1
     assert {held.times for held in withheld(database).values()} == {1}
     provider.spoilers.clear()
-    clock.pass_by(FIRST_REST)
+    clock.pass_by(FIRST_PAUSE)
     assert sync.sync(only_due=True).pending == 0
 
 
@@ -343,7 +343,7 @@ def test_many_orders_without_a_result_and_no_others_are_asked_for_ever_more_rare
     calls = []
     for _ in range(96):
         calls.append(sync.sync(only_due=True).calls)
-        clock.pass_by(FIRST_REST)
+        clock.pass_by(FIRST_PAUSE)
     assert sum(calls[:4]) <= 100
     assert sum(calls[48:]) <= 20 * 3
 
@@ -359,7 +359,7 @@ def test_where_only_orders_without_a_result_are_left_they_are_shown(database: IM
     assert set(withheld(database)) == set(ids)
 
 
-def test_a_wish_asks_for_the_orders_that_spoil_lists_last_and_not_without_end(database: IMEIDatabase) -> None:
+def test_a_request_asks_for_the_orders_that_spoil_lists_last_and_not_without_end(database: IMEIDatabase) -> None:
     ids = pending(database, 150)
     provider = Spoiled(ids[: MOST_ALONE + 20])
     sync = OrderSync(database, provider, 300)
@@ -404,7 +404,7 @@ def test_a_result_that_cannot_be_stored_blocks_no_other(
             OrderSync(database, provider, 300, clock).sync(only_due=True)
             seconds += [second] if provider.asked else []
             clock.pass_by(300)
-        assert seconds == [FIRST_REST * n for n in (1, 3, 7, 15)]
+        assert seconds == [FIRST_PAUSE * n for n in (1, 3, 7, 15)]
     assert OrderSync(database, provider, 300, clock).sync().updated == 1
     assert withheld(database) == {}
 
@@ -629,7 +629,7 @@ def test_a_round_in_which_nothing_is_due_says_nothing_about_the_last_one(databas
     assert last_sync(database) == report
 
 
-def test_a_wish_with_nothing_pending_is_reported(database: IMEIDatabase) -> None:
+def test_a_request_with_nothing_pending_is_reported(database: IMEIDatabase) -> None:
     before = time.time()
     sync = OrderSync(database, ByHand(), 300)
     report = sync.sync()
@@ -697,13 +697,13 @@ def test_what_is_due_is_looked_for_every_fifteen_seconds_or_each_interval(
     assert rounds_of(database, monkeypatch, interval, 50) == [(second, True) for second in seconds]
 
 
-def test_without_an_interval_and_a_wish_nothing_is_asked(
+def test_without_an_interval_and_a_request_nothing_is_asked(
     database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert rounds_of(database, monkeypatch, 0, 50) == []
 
 
-def test_a_wish_is_granted_once_and_for_everything(database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_met_once_and_for_everything(database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_requested(database)
     request_sync(database)
     assert is_requested(database)
@@ -713,20 +713,20 @@ def test_a_wish_is_granted_once_and_for_everything(database: IMEIDatabase, monke
     assert is_requested(database)
 
 
-def test_a_wish_that_is_made_while_a_round_is_on_its_way_is_granted_by_another(
+def test_a_request_during_a_round_is_met_by_another_round(
     database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request_sync(database)
     others = iter([database])
 
-    def wish_once_more() -> None:
+    def request_once_more() -> None:
         for found in others:
             request_sync(found)
 
-    assert rounds_of(database, monkeypatch, 0, 50, wish_once_more) == [(1.0, False), (2.0, False)]
+    assert rounds_of(database, monkeypatch, 0, 50, request_once_more) == [(1.0, False), (2.0, False)]
 
 
-def test_a_round_that_failed_is_logged_and_tried_again_a_wish_at_once_and_what_is_due_after_an_interval(
+def test_a_round_that_failed_is_logged_and_tried_again_a_request_at_once_and_what_is_due_after_an_interval(
     database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     failures = iter([OSError("disk")] * 3)
