@@ -14,12 +14,16 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import chain, count, islice
 from os import PathLike
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import xlsxwriter
 
 from imei import Kind
 from spreadsheets.intake import Intake
+
+#: What a column holds: text, US dollars, digits that stay text (an IMEI), a date and time in UTC, a day, or a number.
+#: Excel gets real numbers and dates where the values are such.
+CellKind = Literal["", "money", "digits", "moment", "day", "count"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +33,24 @@ class OutColumn:
     title: str
     key: str  #: the name in the orders table
     width: int  #: characters, in Excel
-    money: bool = False  #: US dollars
-    digits: bool = False  #: an IMEI: left as it is when it is digits
-    moment: bool = False  #: a date and time, UTC: a real date in Excel
-    day: bool = False  #: a day: a real date in Excel
-    count: bool = False  #: a whole number: a real number in Excel
+    kind: CellKind = ""
 
 
 #: Exactly the provider's own export, in its order.
 PROVIDER_COLUMNS = (
     OutColumn("SERVICE", "service_name", 34),
-    OutColumn("IMEI NO.", "imei", 17, digits=True),
-    OutColumn("CREDITS", "credits", 9, money=True),
+    OutColumn("IMEI NO.", "imei", 17, "digits"),
+    OutColumn("CREDITS", "credits", 9, "money"),
     OutColumn("STATUS", "status", 11),
     OutColumn("CODE", "result_code_display", 60),
-    OutColumn("IMEI 2", "imei2", 17, digits=True),
+    OutColumn("IMEI 2", "imei2", 17, "digits"),
     OutColumn("CARRIER", "carrier", 20),
     OutColumn("SIMLOCK", "simlock", 11),
     OutColumn("MODEL", "model", 30),
     OutColumn("FMI", "fmi", 7),
-    OutColumn("ORDER DATE", "order_date", 20, moment=True),
+    OutColumn("ORDER DATE", "order_date", 20, "moment"),
 )
-ORDER_ID, SERIAL = OutColumn("ORDER ID", "order_id", 14, digits=True), OutColumn("SERIAL", "serial", 16)
+ORDER_ID, SERIAL = OutColumn("ORDER ID", "order_id", 14, "digits"), OutColumn("SERIAL", "serial", 16)
 BLACKLIST, VERDICT = OutColumn("BLACKLIST", "blacklist", 12), OutColumn("VERDICT", "verdict", 9)
 
 #: A workbook has four more columns that people look for.
@@ -65,8 +65,8 @@ EXTENDED_COLUMNS = (
     OutColumn("WARRANTY", "warranty", 20),
     OutColumn("OUTCOME", "outcome", 11),
     OutColumn("ERROR", "error", 40),
-    OutColumn("CREATED", "created_at", 20, moment=True),
-    OutColumn("UPDATED", "updated_at", 20, moment=True),
+    OutColumn("CREATED", "created_at", 20, "moment"),
+    OutColumn("UPDATED", "updated_at", 20, "moment"),
     VERDICT,
     OutColumn("TAGS", "tags", 20),
 )
@@ -316,34 +316,35 @@ class _SheetWriter:
     def _write_cell(self, index: int, column: OutColumn, value: object) -> None:
         if value is None or value == "":
             return
-        if column.money and isinstance(value, (int, float, Decimal)) and value == value:
-            self._sheet.write_number(self._row, index, value, self._money)
-            return
-        if column.count and isinstance(value, int):
-            self._sheet.write_number(self._row, index, value)
-            return
-        if column.day and isinstance(value, date) and value.year >= FIRST_YEAR:
-            self._sheet.write_datetime(self._row, index, value, self._day)
-            return
-        if column.moment and isinstance(value, datetime) and value.year >= FIRST_YEAR:
-            utc = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-            self._sheet.write_datetime(self._row, index, utc.replace(microsecond=0), self._moment)
-            return
+        match column.kind:
+            case "money" if isinstance(value, (int, float, Decimal)) and value == value:
+                self._sheet.write_number(self._row, index, value, self._money)
+            case "count" if isinstance(value, int):
+                self._sheet.write_number(self._row, index, value)
+            case "day" if isinstance(value, date) and value.year >= FIRST_YEAR:
+                self._sheet.write_datetime(self._row, index, value, self._day)
+            case "moment" if isinstance(value, datetime) and value.year >= FIRST_YEAR:
+                utc = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+                self._sheet.write_datetime(self._row, index, utc.replace(microsecond=0), self._moment)
+            case kind:
+                self._write_text(index, value, self._text if kind == "digits" else None)
+
+    def _write_text(self, index: int, value: object, form: Any) -> None:
         text = _LINE_END.sub("\n", _plain_text(value))
         clean = NOT_XML.sub("", text)
         short = _shortened(clean)
         self._cleaned += clean != text
         self._cut += short != clean
-        self._sheet.write_string(self._row, index, short, self._text if column.digits else None)
+        self._sheet.write_string(self._row, index, short, form)
 
 
 def _csv_text(value: object, column: OutColumn) -> str:
     if value is None:
         return ""
-    if column.money and isinstance(value, (int, float, Decimal)):
+    if column.kind == "money" and isinstance(value, (int, float, Decimal)):
         return _dollars(value)
     text = _plain_text(value)
-    return text if column.digits and text.isdigit() else guarded(text.replace("\0", ""))
+    return text if column.kind == "digits" and text.isdigit() else guarded(text.replace("\0", ""))
 
 
 def _dollars(value: int | float | Decimal) -> str:

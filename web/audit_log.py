@@ -42,7 +42,7 @@ PAGES = MappingProxyType(
 )
 LABELS = MappingProxyType({"imei": "IMEI", "imeis": "IMEIs", "refused": "reason"})
 CSV_COLUMNS = (
-    OutColumn("NUMBER", "number", 9, digits=True),
+    OutColumn("NUMBER", "number", 9, "digits"),
     OutColumn("TIME (UTC)", "at", 28),
     OutColumn("PERSON", "actor", 20),
     OutColumn("ADDRESS", "address", 20),

@@ -46,7 +46,7 @@ SHOW = "automations.show"
 #: Runs that a page lists.
 LISTED = 50
 COLUMNS = (
-    OutColumn("IMEI NO.", "imei", 17, digits=True),
+    OutColumn("IMEI NO.", "imei", 17, "digits"),
     OutColumn("ORDER ID", "order_id", 14),
     OutColumn("WHAT", "what", 14),
     OutColumn("BEFORE", "before", 20),

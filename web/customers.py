@@ -27,11 +27,11 @@ blueprint = Blueprint("customers", __name__)
 #: Customers of one page, and batches on the page of one.
 PAGE, NEWEST = 50, 10
 SEEN_COLUMNS = (
-    OutColumn("IMEI NO.", "imei", 17, digits=True),
+    OutColumn("IMEI NO.", "imei", 17, "digits"),
     OutColumn("CUSTOMER", "customer", 30),
     OutColumn("BATCH", "batch_id", 9),
     OutColumn("SERVICE", "service_name", 34),
-    OutColumn("CREATED", "created_at", 20, moment=True),
+    OutColumn("CREATED", "created_at", 20, "moment"),
 )
 
 

@@ -39,11 +39,11 @@ BULK_STEPS = {
     DisputeState.OPEN: "Open again",
 }
 DISPUTABLE_COLUMNS = (
-    OutColumn("ORDER ID", "order_id", 14, digits=True),
-    OutColumn("IMEI NO.", "imei", 17, digits=True),
+    OutColumn("ORDER ID", "order_id", 14, "digits"),
+    OutColumn("IMEI NO.", "imei", 17, "digits"),
     OutColumn("SERVICE", "service_name", 34),
-    OutColumn("CREDITS", "credits", 9, money=True),
-    OutColumn("ORDER DATE", "order_date", 20, moment=True),
+    OutColumn("CREDITS", "credits", 9, "money"),
+    OutColumn("ORDER DATE", "order_date", 20, "moment"),
     OutColumn("STATUS", "status", 11),
     OutColumn("WHY", "why", 40),
     OutColumn("BATCH", "batch_id", 9),
@@ -51,15 +51,15 @@ DISPUTABLE_COLUMNS = (
 )
 #: The first seven are what the provider needs.
 DISPUTE_COLUMNS = (
-    OutColumn("ORDER ID", "order_id", 14, digits=True),
-    OutColumn("IMEI NO.", "imei", 17, digits=True),
+    OutColumn("ORDER ID", "order_id", 14, "digits"),
+    OutColumn("IMEI NO.", "imei", 17, "digits"),
     OutColumn("SERVICE", "service_name", 34),
-    OutColumn("PRICE", "price", 9, money=True),
-    OutColumn("ORDER DATE", "ordered_at", 20, moment=True),
+    OutColumn("PRICE", "price", 9, "money"),
+    OutColumn("ORDER DATE", "ordered_at", 20, "moment"),
     OutColumn("REASON", "reason", 40),
     OutColumn("TEXT", "text", 60),
     OutColumn("STATE", "state", 10),
-    OutColumn("REFUND", "refund", 9, money=True),
+    OutColumn("REFUND", "refund", 9, "money"),
     OutColumn("REFUND DATE", "refunded_on", 12),
     OutColumn("DISPUTE", "id", 9),
 )

@@ -59,13 +59,13 @@ class Cell(NamedTuple):
 
 
 #: The first column always, so that each row says which phone it is about.
-IMEI = OrderColumn("imei", OutColumn("IMEI", "imei", 17, digits=True), (Sort.IMEI, Sort.IMEI_DOWN), is_brief=True)
+IMEI = OrderColumn("imei", OutColumn("IMEI", "imei", 17, "digits"), (Sort.IMEI, Sort.IMEI_DOWN), is_brief=True)
 COLUMNS: Mapping[str, OrderColumn] = MappingProxyType(
     {
         column.name: column
         for column in (
             IMEI,
-            OrderColumn("order", OutColumn("Order", "order_id", 14, digits=True)),
+            OrderColumn("order", OutColumn("Order", "order_id", 14, "digits")),
             OrderColumn("status", OutColumn("Status", "status", 11), (Sort.STATUS, Sort.STATUS_DOWN), is_brief=True),
             OrderColumn("verdict", OutColumn("Verdict", "verdict", 9), (Sort.WORST, Sort.BEST), is_brief=True),
             OrderColumn("model", OutColumn("Model", "model", 30), (Sort.MODEL, Sort.MODEL_DOWN), "clip", True),
@@ -76,14 +76,14 @@ COLUMNS: Mapping[str, OrderColumn] = MappingProxyType(
             OrderColumn("fmi", OutColumn("Find My", "fmi", 8), (Sort.FMI, Sort.FMI_DOWN), "", True),
             OrderColumn("blacklist", OutColumn("Blacklist", "blacklist", 12), (Sort.BLACKLIST, Sort.BLACKLIST_DOWN)),
             OrderColumn("serial", OutColumn("Serial", "serial", 16), (Sort.SERIAL, Sort.SERIAL_DOWN)),
-            OrderColumn("imei2", OutColumn("IMEI 2", "imei2", 17, digits=True)),
+            OrderColumn("imei2", OutColumn("IMEI 2", "imei2", 17, "digits")),
             OrderColumn("warranty", OutColumn("Warranty", "warranty", 20), kind="clip"),
             OrderColumn("result", OutColumn("Result", "result_code_display", 60), kind="clip"),
             OrderColumn("service", OutColumn("Service", "service_name", 34), (Sort.SERVICE, Sort.SERVICE_DOWN), "clip"),
             OrderColumn("batch", OutColumn("Batch", "batch_id", 9), kind="num"),
-            OrderColumn("price", OutColumn("Price", "credits", 9, money=True), (Sort.PRICE, Sort.PRICE_DOWN), "num"),
-            OrderColumn("ordered", OutColumn("Ordered", "order_date", 20, moment=True), (Sort.NEWEST, Sort.OLDEST)),
-            OrderColumn("updated", OutColumn("Updated", "updated_at", 20, moment=True)),
+            OrderColumn("price", OutColumn("Price", "credits", 9, "money"), (Sort.PRICE, Sort.PRICE_DOWN), "num"),
+            OrderColumn("ordered", OutColumn("Ordered", "order_date", 20, "moment"), (Sort.NEWEST, Sort.OLDEST)),
+            OrderColumn("updated", OutColumn("Updated", "updated_at", 20, "moment")),
         )
     }
 )
@@ -141,7 +141,9 @@ def cells(orders: Iterable[Order], columns: Sequence[OrderColumn]) -> Iterator[t
     escapes it each time.
     """
     is_card = sum(column.is_brief for column in columns) > 3
-    known = [(column.name, *_tag(column, is_card), column.export.moment, column.export.key) for column in columns]
+    known = [
+        (column.name, *_tag(column, is_card), column.export.kind == "moment", column.export.key) for column in columns
+    ]
     for order in orders:
         yield (
             order,

@@ -151,8 +151,8 @@ def _argument(name: str, value: str) -> str:
 
 def _columns(layout: Layout, table: PivotTable) -> tuple[OutColumn, ...]:
     lines = [OutColumn(LABELS[name].upper(), name, 30) for name in layout.lines]
-    cells = [OutColumn(column.words, str(place), 14, count=True) for place, column in enumerate(table.columns)]
-    return (*lines, *cells, OutColumn(TOTAL.upper(), TOTAL, 10, count=True))
+    cells = [OutColumn(column.words, str(place), 14, "count") for place, column in enumerate(table.columns)]
+    return (*lines, *cells, OutColumn(TOTAL.upper(), TOTAL, 10, "count"))
 
 
 def _rows(layout: Layout, table: PivotTable) -> Iterator[dict[str, object]]:

@@ -36,14 +36,14 @@ TALL = 150
 PRINTED_BY = ("service", "customer", "person", "batch")
 
 SPEND_COLUMNS = (
-    OutColumn("ORDERS", "orders", 9, count=True),
-    OutColumn("COMPLETED", "completed", 11, count=True),
-    OutColumn("REJECTED", "rejected", 9, count=True),
-    OutColumn("PASS", "passed", 9, count=True),
-    OutColumn("REVIEW", "review", 9, count=True),
-    OutColumn("FAIL", "failed", 9, count=True),
-    OutColumn("SPENT", "spent", 11, money=True),
-    OutColumn("LOST", "lost", 11, money=True),
+    OutColumn("ORDERS", "orders", 9, "count"),
+    OutColumn("COMPLETED", "completed", 11, "count"),
+    OutColumn("REJECTED", "rejected", 9, "count"),
+    OutColumn("PASS", "passed", 9, "count"),
+    OutColumn("REVIEW", "review", 9, "count"),
+    OutColumn("FAIL", "failed", 9, "count"),
+    OutColumn("SPENT", "spent", 11, "money"),
+    OutColumn("LOST", "lost", 11, "money"),
 )
 
 
@@ -137,7 +137,7 @@ def spend_file() -> ResponseReturnValue:
     database, by = backend().database, _by()
     period = asked_period(order_reports.months(database), utc_now().date())
     rows = order_reports.spend(database, by, period.since, period.until)
-    columns = (OutColumn(by.upper(), "key", 34, day=by == "day"), *SPEND_COLUMNS)
+    columns = (OutColumn(by.upper(), "key", 34, "day" if by == "day" else ""), *SPEND_COLUMNS)
     mappings = (dict(row, key=_day_or_text(by, row["key"])) for row in row_mappings(rows, columns))
     return file_download(mappings, columns, f"spend-by-{by}_{period.file_part}", len(rows))
 

@@ -27,7 +27,7 @@ from web.redirects import go_to, refuse
 
 blueprint = Blueprint("searches", __name__, url_prefix="/history/search")
 
-MISSING_COLUMNS = (OutColumn("IMEI NO.", "imei", 17, digits=True),)
+MISSING_COLUMNS = (OutColumn("IMEI NO.", "imei", 17, "digits"),)
 #: Most IMEIs of one list.
 MOST = 100_000
 MISSING_SHOWN = 500
