@@ -18,7 +18,7 @@ from live_site import SERVICE, Site, csv_of, launch
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 from waiting import wait_until
 
-from imei import luhn_check_digit
+from benchmarks.measuring import with_check_digit
 
 APPLE_TAC, SAMSUNG_TAC, UNKNOWN_TAC = "35337008", "35123456", "35999999"
 SAMSUNG_SERVICE = "956"  #: "Samsung Model & Info" of the demo
@@ -99,8 +99,7 @@ class Operator:
 
 def imeis(tac: str, first: int, count: int) -> list[str]:
     """Return made-up IMEIs of a device type, by serial number from first."""
-    bodies = [f"{tac}{serial:06d}" for serial in range(first, first + count)]
-    return [body + luhn_check_digit(body) for body in bodies]
+    return [with_check_digit(f"{tac}{serial:06d}") for serial in range(first, first + count)]
 
 
 def run() -> list[tuple[str, str, str]]:

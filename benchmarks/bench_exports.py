@@ -15,9 +15,8 @@ from pathlib import Path
 import xlsxwriter
 from sqlalchemy import insert
 
-from benchmarks.measuring import kilobytes, measured_apart
+from benchmarks.measuring import kilobytes, measured_apart, with_check_digit
 from database import IMEIDatabase
-from imei import check_digit_of
 from schema import orders
 from spreadsheets import SHEET_COLUMNS, TONES
 from spreadsheets.writing import write_csv, write_xlsx
@@ -76,11 +75,10 @@ def _add_results(path: Path) -> int:
 
 
 def _order(number: int) -> dict[str, object]:
-    body = 35 * 10**12 + number * 7_919
     place = number % 20
     return {
         "order_id": str(15_000_000 + number),
-        "imei": f"{body * 10 + check_digit_of(body):015d}",
+        "imei": with_check_digit(f"35{number * 7_919:012d}"),
         "service_name": "Apple iPhone IMEI Carrier + Simlock + FMI",
         "service_id": "1739",
         "credits": 0.08,

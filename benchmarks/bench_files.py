@@ -12,8 +12,7 @@ from pathlib import Path
 
 import xlsxwriter
 
-from benchmarks.measuring import kilobytes, measured_apart
-from imei import check_digit_of
+from benchmarks.measuring import kilobytes, measured_apart, with_check_digit
 from spreadsheets import UnreadableFileError
 from spreadsheets.reading import read_file
 from spreadsheets.writing import write_xlsx
@@ -55,8 +54,7 @@ def make_files(folder: Path) -> dict[str, Path]:
 
 
 def _imei(number: int) -> str:
-    body = 35 * 10**12 + number * 7_919
-    return f"{body * 10 + check_digit_of(body):015d}"
+    return with_check_digit(f"35{number * 7_919:012d}")
 
 
 def _write_workbook(path: Path, rows: list[list[str]], as_numbers: bool) -> None:

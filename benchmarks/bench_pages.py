@@ -27,7 +27,7 @@ from sqlalchemy import select
 from access import create_link
 from account.answerer import Questions
 from backend import Backend
-from benchmarks.bench_web import with_check_digit
+from benchmarks.measuring import with_check_digit
 from benchmarks.years import SERVICES, Years, fill
 from database import IMEIDatabase, utc_now
 from orders import Account

@@ -12,16 +12,10 @@ from pathlib import Path
 
 import requests
 
-from benchmarks.measuring import ROOT, kilobytes
-from imei import luhn_check_digit
+from benchmarks.measuring import ROOT, kilobytes, with_check_digit
 
 IMEIS = 20_000
 SERVICE = "269"
-
-
-def with_check_digit(body: str) -> str:
-    """Return an IMEI from its first 14 digits."""
-    return body + luhn_check_digit(body)
 
 
 def token(page: str) -> str:

@@ -1,4 +1,4 @@
-"""What benchmarks share: the memory of a process, and a measurement in a process of its own."""
+"""What benchmarks share: made-up IMEIs, the memory of a process, and a measurement in a process of its own."""
 
 import json
 import re
@@ -6,7 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from imei import luhn_check_digit
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def with_check_digit(body: str) -> str:
+    """Return an IMEI from its first 14 digits."""
+    return body + luhn_check_digit(body)
 
 
 def kilobytes(process: int | str = "self", of: str = "VmHWM") -> int:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from benchmarks.bench_web import with_check_digit
+from benchmarks.measuring import with_check_digit
 from database import IMEIDatabase, utc_now
 from orders import AutomationKind, DisputeKind, RunKind, ServiceInfo
 from people import DEMO_USER
