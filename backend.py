@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from flask import current_app
 
 from account import AccountBalance, ProviderRequests, ServiceCatalog
-from database import MOVED_AWAY, IMEIDatabase
+from database import IMEIDatabase
 from orders import ServiceInfo
 from people import Actor
 from settings import Settings
@@ -25,20 +25,14 @@ from submission import (
     Again,
     Means,
     Plan,
-    account_objection,
-    budget_of_accounts,
+    budget_of_day,
     make_plan,
-    older_copy_objection,
+    order_objection,
 )
 
 #: Each stream holds a thread of the server (STREAM_THREADS in web_worker.py, a few more than these). One process may
 #: get all streams: the kernel gives a connection to whichever process is awake first.
 STREAMS_PER_PROCESS = 64
-
-VOLATILE = (
-    "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
-    "or set DATA_DIR to a folder on one."
-)
 
 
 class Remembered:
@@ -103,11 +97,6 @@ class Backend:
         """The folder of uploads, with and without a batch."""
         return self.settings.data_dir / "uploads"
 
-    @property
-    def may_spend(self) -> bool:
-        """Whether paid orders may be placed: their records must survive the next deploy."""
-        return self.settings.demo or not self.settings.volatile_disk
-
     def plan(
         self,
         service: ServiceInfo,
@@ -120,20 +109,12 @@ class Backend:
         return make_plan(self.database, service, imeis, means, again)
 
     def daily_budget(self) -> float | None:
-        """Return the US dollars that this UTC day may cost: DAILY_BUDGET, or less where accounts have their own."""
-        with self.database.read() as connection:
-            own = budget_of_accounts(connection, self.settings.accounts)
-        known = [budget for budget in (self.settings.daily_budget, own) if budget is not None]
-        return min(known, default=None)
+        """Return the US dollars that this UTC day may cost; None: no limit."""
+        return budget_of_day(self.database, self.settings)
 
     def order_objection(self) -> str:
         """Return why nothing may be ordered with this database; "" if it may."""
-        return (
-            ("" if self.may_spend else VOLATILE)
-            or (self.database.get_setting(MOVED_AWAY) or "")
-            or older_copy_objection(self.database)
-            or account_objection(self.database, self.settings)
-        )
+        return order_objection(self.database, self.settings)
 
 
 def backend() -> Backend:

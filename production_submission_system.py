@@ -52,6 +52,7 @@ from submission import (
     ThreadCarrier,
     Throttle,
     Watcher,
+    checked_budget,
     find_service,
     parts_from_environment,
     submission_result,
@@ -145,11 +146,14 @@ class ProductionSubmissionSystem:
         """Order every IMEI from the service and return when each has an outcome, or the batch is paused.
 
         The same unfinished list is continued, not ordered again. progress_callback gets a Progress whenever
-        something changed. Raises ValueError for a service that cannot be ordered by IMEI alone.
+        something changed. Raises ValueError for a service that cannot be ordered by IMEI alone, NotPossibleError where
+        nothing may be ordered with this database, and OverBudgetError where the budget of the day does not hold it.
         """
+        budget = checked_budget(self.database, self._settings) if self._settings else None
         service = find_service(self.database, self.client.get_imei_services, service_id)
         numbered, mark = [(imei, row) for row, imei in enumerate(imeis, 1)], fingerprint(service_id, imeis)
-        new = NewBatch(label, "command", service.package_id, service.title, service.price, numbered, mark)
+        named, price = (service.package_id, service.title), service.price
+        new = NewBatch(label, "command", *named, price, numbered, mark, budget=budget)
         return self.run_batch(create_batch(self.database, new, self.options.chunk_size), progress_callback)
 
     def run_batch(

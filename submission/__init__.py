@@ -9,7 +9,7 @@ from submission.account_guard import (
     require_account,
     require_own_mark,
 )
-from submission.account_room import Room, budget_of_accounts, spent_today
+from submission.account_room import Room, spent_today
 from submission.account_watch import AccountProvider, AccountWatch
 from submission.answers import QUICK_CALL, Answer
 from submission.carrier import Carrier
@@ -57,15 +57,19 @@ from submission.plan import (
     KNOWN_AGE,
     NOT_AGAIN,
     NOTHING_LEFT,
+    VOLATILE,
     Again,
     Knows,
     Means,
     Plan,
     any_order,
+    budget_of_day,
+    checked_budget,
     find_service,
     known_to_program,
     make_plan,
     objections_of_parts,
+    order_objection,
     price_objection,
     service_objection,
     shown_orders,

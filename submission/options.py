@@ -11,6 +11,7 @@ from settings import MAIN_ACCOUNT, ProviderAccount, Settings, load_settings
 from storage.account_mark import AccountMark
 from submission.account_guard import mark_of, require_account
 from submission.checkpoints import Checkpoints
+from submission.older_copy import recognise_older_copy, stop_where_answered
 from submission.throttle import Throttle
 
 
@@ -70,7 +71,8 @@ def patience_of(settings: Settings) -> float:
 def parts_from_environment() -> tuple[IMEIDatabase, GSMFusionClient, Checkpoints, Options, Throttle, Settings]:
     """Open the database, make the client of the account in the environment, and the other parts of a system.
 
-    Raises SettingsError without credentials, and OtherAccountError where the database belongs to another account.
+    Raises SettingsError without credentials, and OtherAccountError where the database belongs to another account. A
+    database that is older than the answers kept beside it orders nothing.
     """
     settings = load_settings()
     throttle = Throttle(settings.workers, settings.rate_limit)
@@ -78,4 +80,7 @@ def parts_from_environment() -> tuple[IMEIDatabase, GSMFusionClient, Checkpoints
     database = IMEIDatabase(settings.database_place, settings.data_dir)
     require_account(database, settings)
     checkpoints = Checkpoints(settings.data_dir / "checkpoints")
+    recognise_older_copy(database, checkpoints)
+    for folder in checkpoints.of_accounts().values():
+        stop_where_answered(database, folder)
     return database, client, checkpoints, options_of(settings, database), throttle, settings

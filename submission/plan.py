@@ -11,14 +11,22 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from amounts import exceeds, money
-from database import IMEIDatabase
-from orders import Balance, BatchNames, Catalogue, OrderStatus, ServiceInfo
+from database import MOVED_AWAY, IMEIDatabase
+from orders import Balance, BatchNames, Catalogue, NotPossibleError, OrderStatus, ServiceInfo
 from people import COMMAND_LINE, Actor
+from settings import Settings
 from storage import batch_queries
 from storage.batch_creation import NewBatch, fingerprint, in_flight, known_orders, results_elsewhere, unfinished_batch
 from storage.daily_limits import DailyLimit, daily_limits, limit_objections
 from storage.rows import EarlierOrder
+from submission.account_guard import account_objection
+from submission.account_room import budget_of_accounts
+from submission.older_copy import older_copy_objection
 
+VOLATILE = (
+    "No paid orders are placed, because this disk is lost at the next deploy: attach a volume, "
+    "or set DATA_DIR to a folder on one."
+)
 NO_IMEI = "There is no IMEI to send: choose another column or sheet, or bring another file."
 NOTHING_LEFT = "Nothing is left to send: each of these IMEIs is ordered or under way already."
 
@@ -200,6 +208,30 @@ def _by_status(orders: Iterable[EarlierOrder]) -> dict[str, tuple[EarlierOrder, 
     for order in orders:
         found[FATES.get(order.status or "", "pending")].append(order)
     return {name: tuple(listed) for name, listed in found.items()}
+
+
+def order_objection(database: IMEIDatabase, settings: Settings) -> str:
+    """Return why nothing may be ordered with this database, on this disk and with this account; "" if it may."""
+    return (
+        (VOLATILE if settings.volatile_disk and not settings.demo else "")
+        or (database.get_setting(MOVED_AWAY) or "")
+        or older_copy_objection(database)
+        or account_objection(database, settings)
+    )
+
+
+def budget_of_day(database: IMEIDatabase, settings: Settings) -> float | None:
+    """Return the US dollars that this UTC day may cost: DAILY_BUDGET, or less where accounts have their own."""
+    with database.read() as connection:
+        own = budget_of_accounts(connection, settings.accounts)
+    return min((budget for budget in (settings.daily_budget, own) if budget is not None), default=None)
+
+
+def checked_budget(database: IMEIDatabase, settings: Settings) -> float | None:
+    """Return budget_of_day(). Raises NotPossibleError where nothing may be ordered."""
+    if objection := order_objection(database, settings):
+        raise NotPossibleError(objection)
+    return budget_of_day(database, settings)
 
 
 def service_objection(service: ServiceInfo | None, service_id: str) -> str:

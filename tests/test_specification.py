@@ -9,17 +9,20 @@ from pathlib import Path
 
 import pytest
 import responses
+from batch_checks import new_batch
 from simulated_provider import imeis
 from web_client import Browser, order_batch, words
 
 from account import ProviderRequests, ServiceCatalog
 from database import IMEIDatabase
 from gsm_fusion_client import GSMFusionAPIError, GSMFusionClient, IMEIOrder, ServiceInfo
+from orders import Chunk, NotPossibleError
 from production_submission_system import ProductionSubmissionSystem
 from settings import SettingsError
 from simulator.server import Simulator
+from storage.batch_creation import OverBudgetError
 from storage.batch_queries import progress
-from submission import Metrics, RunnerLock, metrics, runner_alive
+from submission import Checkpoints, Metrics, RunnerLock, metrics, runner_alive, stop_restored
 
 ADDRESS = "https://hammerfusion.com/gsmfusion_api/index.php"
 
@@ -225,6 +228,64 @@ def test_a_system_that_wires_itself_answers_pages_while_it_sends(live: Simulator
 
     assert system.submit_batch(imeis(2), "269", ask_once).successful == 2
     assert asked == [2]  # before the batch, and for the page
+    system.database.close()
+
+
+def test_a_restored_database_orders_nothing_by_a_system_that_wires_itself(live: Simulator, tmp_path: Path) -> None:
+    """The backup does not know what was ordered after it, so its phones would be paid for twice."""
+    system = ProductionSubmissionSystem()
+    stop_restored(system.database, Checkpoints(tmp_path / "checkpoints"))
+    with pytest.raises(NotPossibleError, match="rebuild-from-provider"):
+        system.submit_batch(imeis(2), "269")
+    assert live.charges() == []
+    system.database.close()
+
+
+def test_an_empty_database_beside_kept_answers_orders_nothing(live: Simulator, tmp_path: Path) -> None:
+    system = ProductionSubmissionSystem()
+    system.submit_batch(imeis(3), "269")
+    system.database.close()
+    for path in tmp_path.glob("imei_orders.db*"):
+        path.unlink()
+    system = ProductionSubmissionSystem()
+    with pytest.raises(NotPossibleError, match="older than the answers kept beside it"):
+        system.submit_batch(imeis(3), "269")
+    assert len(live.charges()) == 3
+    system.database.close()
+
+
+def test_the_answers_of_another_account_stop_an_older_database_too(live: Simulator, tmp_path: Path) -> None:
+    """A planned call that the other account was paid for already must not be sent by this one."""
+    system = ProductionSubmissionSystem()
+    batch_id = new_batch(system.database, 2, chunk_size=100)
+    system.database.close()
+    chunk = Chunk(1, batch_id, "269", 1, 1, ())
+    Checkpoints(tmp_path / "checkpoints").of_account("b").keep(chunk, b"<result/>")
+    system = ProductionSubmissionSystem()
+    with pytest.raises(NotPossibleError, match="older than the answers kept beside it"):
+        system.submit_batch(imeis(2), "269")
+    assert live.charges() == []
+    system.database.close()
+
+
+def test_a_disk_that_the_next_deploy_deletes_takes_no_order(live: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAILWAY_ENVIRONMENT", "production")
+    system = ProductionSubmissionSystem()
+    with pytest.raises(NotPossibleError, match="attach a volume"):
+        system.submit_batch(imeis(2), "269")
+    assert live.charges() == []
+    system.database.close()
+
+
+def test_the_budget_of_the_day_holds_for_a_system_that_wires_itself(
+    live: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAILY_BUDGET", "0.20")
+    system = ProductionSubmissionSystem()
+    assert system.submit_batch(imeis(2), "269").successful == 2
+    with pytest.raises(OverBudgetError, match="today's budget"):
+        system.submit_batch(imeis(1, first=90), "269")
+    assert len(live.charges()) == 2
     system.database.close()
 
 

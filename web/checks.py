@@ -13,13 +13,13 @@ from flask import url_for
 from access import SHORTEST_PASSWORD, has_users, keeps_environment_password
 from account import provider_state, read_state
 from amounts import plural
-from backend import VOLATILE, Backend
+from backend import Backend
 from database import utc_now
 from orders import BatchStage, Progress
 from settings import VERSION
 from storage import account_store, batch_queries
 from storage.backups import backup_state, needs_server_backups
-from submission import account_objection, disk_objection, is_led, leader_alive, older_copy_objection
+from submission import VOLATILE, account_objection, disk_objection, is_led, leader_alive, older_copy_objection
 from web.format import ago
 
 #: The share of a disk that must be free, and the seconds after which a backup is old.
