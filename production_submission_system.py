@@ -28,6 +28,7 @@ from submission import (
     DISK_FULL,
     FOLLOW_INTERVAL,
     MINUTE,
+    PRICE_MAX_AGE,
     QUICK_CALL,
     AccountProvider,
     AccountWatch,
@@ -150,7 +151,8 @@ class ProductionSubmissionSystem:
         nothing may be ordered with this database, and OverBudgetError where the budget of the day does not hold it.
         """
         budget = checked_budget(self.database, self._settings) if self._settings else None
-        service = find_service(self.database, self.client.get_imei_services, service_id)
+        max_age = PRICE_MAX_AGE if self._settings else math.inf
+        service = find_service(self.database, self.client.get_imei_services, service_id, max_age)
         numbered, mark = [(imei, row) for row, imei in enumerate(imeis, 1)], fingerprint(service_id, imeis)
         named, price = (service.package_id, service.title), service.price
         new = NewBatch(label, "command", *named, price, numbered, mark, budget=budget)

@@ -57,6 +57,7 @@ from submission.plan import (
     KNOWN_AGE,
     NOT_AGAIN,
     NOTHING_LEFT,
+    PRICE_MAX_AGE,
     VOLATILE,
     Again,
     Knows,

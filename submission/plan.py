@@ -4,6 +4,7 @@ The plan is made again when the user confirms. This module writes nothing but th
 no request.
 """
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -70,6 +71,8 @@ class Again:
 
 
 NOT_AGAIN = Again()
+#: Seconds after which a price is asked for again before an order whose price nobody was shown.
+PRICE_MAX_AGE = 10.0
 #: Final status of an earlier order → where a plan holds it.
 FATES: Mapping[str, str] = MappingProxyType({OrderStatus.COMPLETED: "checked", OrderStatus.REJECTED: "rejected"})
 
@@ -246,13 +249,16 @@ def service_objection(service: ServiceInfo | None, service_id: str) -> str:
     return ""
 
 
-def find_service(database: IMEIDatabase, ask: Callable[[], list[ServiceInfo]], service_id: str) -> ServiceInfo:
+def find_service(
+    database: IMEIDatabase, ask: Callable[[], list[ServiceInfo]], service_id: str, max_age: float = math.inf
+) -> ServiceInfo:
     """Return a service that can be ordered; ask is one question to the provider for its services.
 
+    The provider is asked for an unknown service, and where the prices are max_age seconds old.
     Raises ValueError for an unknown service, and for one that needs more than an IMEI.
     """
-    service = database.get_service(service_id)
-    if service is None:
+    service, read_at = database.get_service(service_id), database.get_services()[1]
+    if service is None or abs(time.time() - read_at) >= max_age:
         database.store_services(ask(), time.time())
         service = database.get_service(service_id)
     if service is None:

@@ -2,8 +2,9 @@
 
 import inspect
 import logging
+import time
 from collections.abc import Iterator
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -286,6 +287,17 @@ def test_the_budget_of_the_day_holds_for_a_system_that_wires_itself(
     with pytest.raises(OverBudgetError, match="today's budget"):
         system.submit_batch(imeis(1, first=90), "269")
     assert len(live.charges()) == 2
+    system.database.close()
+
+
+def test_a_price_that_rose_since_the_list_was_read_is_what_the_batch_costs(live: Simulator) -> None:
+    system = ProductionSubmissionSystem()
+    cheaper = [replace(service, price=0.05) for service in system.client.get_imei_services()]
+    system.database.store_services(cheaper, time.time() - 60)
+    result = system.submit_batch(imeis(2), "269")
+    found = progress(system.database, result.batch_id)
+    assert found is not None
+    assert (found.unit_price, found.spent) == (0.08, 0.16)
     system.database.close()
 
 

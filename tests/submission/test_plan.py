@@ -1,5 +1,6 @@
 """What confirming would send, what that costs, and what speaks against it."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -107,6 +108,15 @@ def test_a_moved_price_and_an_old_list_are_named() -> None:
     assert "fell from $0.10 to $0.08" in price_objection("Check", 0.1, 0.08)
     assert unchecked(Catalogue((), 0.0, stale=False, error="")) == ""
     assert unchecked(Catalogue((), 0.0, stale=True, error="It is down.")).endswith("in a minute. It is down.")
+
+
+@pytest.mark.parametrize(("age", "price"), [(5.0, CARRIER.price), (-5.0, CARRIER.price), (15.0, 0.5), (-15.0, 0.5)])
+def test_a_price_is_asked_for_again_when_it_is_old_or_from_a_wrong_clock(
+    database: IMEIDatabase, age: float, price: float
+) -> None:
+    database.store_services([CARRIER], time.time() - age)
+    found = find_service(database, lambda: [replace(CARRIER, price=0.5)], CARRIER.package_id, 10.0)
+    assert found.price == price
 
 
 def test_a_service_that_cannot_be_ordered_is_named_and_an_unknown_one_asked_for_once(database: IMEIDatabase) -> None:
