@@ -225,8 +225,11 @@ def _pairs(intake: Intake) -> list[tuple[str, int | None]]:
 
 
 def _refuse_objections(plan: Plan) -> None:
-    """Raise Refusal where the plan may not be ordered. A plan without new IMEIs costs nothing and is never refused."""
-    if plan.objections and plan.count:
+    """Raise Refusal where the plan may not be ordered, or its batch continued.
+
+    A plan of a new batch without new IMEIs costs nothing and is never refused.
+    """
+    if plan.objections and (plan.count or plan.continues is not None):
         raise Refusal(" ".join(plan.objections))
 
 

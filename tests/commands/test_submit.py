@@ -31,6 +31,7 @@ from settings import Settings
 from simulator.knobs import Knobs
 from simulator.server import Simulator
 from storage.batch_queries import progress
+from submission import Checkpoints, stop_restored
 
 ROOT = Path(__file__).parents[2]
 SERVICE = "1739"
@@ -350,6 +351,18 @@ def test_a_disk_that_the_next_deploy_empties_takes_no_paid_orders(
 ) -> None:
     app = make_app(replace(real, volatile_disk=True), database)
     assert "volume" in refused(run(app, "submit", stock, "--service", SERVICE, "--yes"), provider, database)
+
+
+def test_a_restored_database_continues_no_batch(
+    app: Flask, provider: Simulator, database: IMEIDatabase, stock: Path, data_dir: Path
+) -> None:
+    """The copy does not know what was paid after it: the same file must not continue the batch that was stopped."""
+    provider.set(fault="auth")
+    assert run(app, "submit", stock, "--service", SERVICE, "--yes").exit_code == 1
+    provider.set(fault="")
+    stop_restored(database, Checkpoints(data_dir / "checkpoints"))
+    said = refused(run(app, "submit", stock, "--service", SERVICE, "--yes"), provider, database, calls=1)
+    assert "rebuild-from-provider" in said
 
 
 def test_a_missing_file_and_a_missing_service_are_usage_errors(app: Flask, stock: Path) -> None:
