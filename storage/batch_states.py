@@ -11,8 +11,9 @@ from sqlalchemy import Connection, bindparam, exists, func, or_, select, update
 
 from database import utc_now
 from orders import BatchState, ChunkState, Outcome
-from schema import batches, chunks, items, sql
+from schema import batches, chunks, items, sql, stored_settings
 from storage import outbox
+from storage.history_mark import OLDER_COPY
 
 #: What the IMEIs of a stopped batch say that were not sent.
 UNSENT = "cancelled before it was sent"
@@ -23,6 +24,8 @@ RUNNING = (
     .where(
         batches.c.state == BatchState.RUNNING,
         exists().where(chunks.c.batch_id == batches.c.id, chunks.c.state == ChunkState.PLANNED),
+        # whoever resumed or created it: what an older copy does not know would be paid twice
+        ~exists().where(stored_settings.c.key == OLDER_COPY, stored_settings.c.value != ""),
     )
     .order_by(batches.c.id)
 )
@@ -76,7 +79,7 @@ class RunningBatch:
 
 
 def running_batches(connection: Connection) -> list[RunningBatch]:
-    """Return the batches that may send and have something planned, oldest first."""
+    """Return the batches that may send and have something planned, oldest first; none of an older copy."""
     return [RunningBatch(row.id, row.service_id, row.unit_price) for row in connection.execute(RUNNING)]
 
 

@@ -15,9 +15,10 @@ from plain_sql import run
 from simulated_provider import SERVICE, imeis
 from sqlalchemy import Connection
 
-from database import IMEIDatabase, utc_now
+from database import IMEIDatabase, utc_now, write_setting
 from storage import batch_states, chunk_moves
 from storage.batch_queries import progress
+from storage.history_mark import OLDER_COPY
 
 
 def paused(connection: Connection, batch_id: int) -> bool:
@@ -58,6 +59,16 @@ def test_only_running_batches_with_something_planned_may_send_oldest_first(datab
         found = batch_states.running_batches(connection)
     assert found == [batch_states.RunningBatch(batch_id, SERVICE, 0.1) for batch_id in (first, second)]
     assert sent.batch_id not in [running.batch_id for running in found]
+
+
+def test_no_batch_of_an_older_copy_may_send_until_its_orders_are_restored(database: IMEIDatabase) -> None:
+    planned(database, 2)
+    found = []
+    for words in ("restored from a backup", ""):
+        with database.write() as connection:
+            write_setting(connection, OLDER_COPY, words)
+            found.append(len(batch_states.running_batches(connection)))
+    assert found == [0, 1]
 
 
 def test_a_pause_says_why_and_whether_it_ends_by_itself_and_a_resume_takes_the_words_back(

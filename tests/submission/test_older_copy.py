@@ -1,5 +1,6 @@
 """A database that is older than the answers kept beside it orders nothing before its orders are restored."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +16,13 @@ from settings import Settings
 from storage import batch_states, call_queries
 from submission import older_copy as batch_older_copy
 from submission.checkpoints import Checkpoints
-from submission.older_copy import SENTENCE, has_unrecorded_answers, reopen_answered, stop_where_answered
+from submission.older_copy import (
+    SENTENCE,
+    has_unrecorded_answers,
+    reopen_answered,
+    stop_restored,
+    stop_where_answered,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 
@@ -81,6 +88,18 @@ def test_the_guard_stays_where_neither_list_nor_ids_show_what_was_ordered(
             assert restore_orders(running, database)  # and named once the provider answers
             assert running.submit_batch(imeis(MANY), SERVICE).duplicates == MANY
         assert len(simulator.charges()) == MANY
+
+
+def test_the_loop_itself_sends_nothing_of_an_older_copy(simulator: Simulator, database: IMEIDatabase) -> None:
+    """Whoever has created or resumed the batch, and whether or not they asked first."""
+    stop_restored(database, Checkpoints(database.path.parent / "checkpoints"))
+    batch_id, _ = planned(database, 2)
+    with system(simulator, database) as running:
+        looks = iter(range(20))
+        running.run(threading.Event(), lambda: next(looks, None) is None)
+        assert simulator.charges() == []
+        batch_older_copy.accept_older_copy(database)
+        assert running.run_batch(batch_id).successful == len(simulator.charges()) == 2
 
 
 def test_a_database_beside_its_own_answers_is_no_older_copy(simulator: Simulator, database: IMEIDatabase) -> None:
