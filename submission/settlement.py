@@ -16,11 +16,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import submission.absence as absence
-from database import Transaction
+from database import Transaction, read_setting
 from gsm_fusion_client import RefusalKind
 from orders import FOUND_IN_LIST, Chunk, ChunkState, IMEIOrder, Item, ItemOutcome, Outcome
 from provider import refusal_kind
 from storage import account_mark, batch_states, call_queries, call_records, doubt_moves
+from storage.history_mark import OLDER_COPY
 from storage.list_limits import read_list_limit
 from submission.absence import Around
 from submission.charges import Charges, RefundTrace, cost
@@ -224,10 +225,13 @@ class Settler(Watches):
         return NEXT_TURN
 
     def _note_hold(self, watch: Watch, turn: Turn, hindrance: str) -> None:
-        """Let other work go on where only this keeps a call from being sent again: that its account may not send."""
-        if hindrance == HELD:
+        """Let other work go on where only this keeps a call from being sent again: that its account may not send.
+
+        Or that nothing of this database may be ordered.
+        """
+        if hindrance not in (PAUSED, NEXT_TURN):
             self._postpone(watch, turn.look)
-            watch.objection = HELD
+            watch.objection = hindrance
 
     def _repeat_cleared(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
         """Send again what a person cleared, right after a look that does not show it. Return why not all of it is."""
@@ -283,6 +287,8 @@ def _hindrance(connection: Transaction, chunk: Chunk, turn: Turn) -> str:
     """Return why nothing of a call can be sent again because of this look, whatever it shows; "" where it can."""
     if batch_states.is_paused(connection, chunk.batch_id):
         return PAUSED
+    if older_copy := read_setting(connection, OLDER_COPY):
+        return older_copy
     if turn.is_held:
         return HELD
     return "" if turn.may_repeat else NEXT_TURN

@@ -25,6 +25,7 @@ from orders import Chunk, ChunkState, IMEIOrder
 from provider.xml import plain_imei
 from storage import batch_states, call_queries, chunk_moves
 from storage.call_records import write_intents
+from storage.history_mark import OLDER_COPY
 from storage.list_limits import write_list_limit
 from submission.decisions import was_not_placed
 from submission.listing import Look
@@ -246,6 +247,18 @@ def test_nothing_of_a_paused_batch_is_sent_again(database: IMEIDatabase) -> None
     assert look(database, settler, newer(database, shown, 2), RESTED + 1) == again(doubtful)
 
 
+def test_nothing_of_an_older_copy_is_sent_again(database: IMEIDatabase) -> None:
+    """The call may have been repeated, and paid, after the copy was made."""
+    settler = Settler(QUIET)
+    doubtful, shown = proven(database, settler)
+    database.set_setting(OLDER_COPY, "restored from a backup")
+    assert look(database, settler, shown, RESTED) == []
+    assert reason(database, doubtful) == "restored from a backup"
+    assert not settler.wants_turn(RESTED + 4.9)  # the list is not read without a pause meanwhile
+    database.set_setting(OLDER_COPY, "")
+    assert look(database, settler, shown, RESTED + 5.0) == again(doubtful)
+
+
 # What a person cleared
 
 
@@ -371,6 +384,18 @@ def test_what_a_person_cleared_is_not_sent_while_its_batch_is_paused(database: I
         batch_states.pause(connection, doubtful.batch_id, "a person paused it")
     assert look(database, Settler(QUIET), known, START) == []
     assert one(database, "SELECT message FROM chunks WHERE cleared") == PAUSED
+
+
+def test_what_a_person_cleared_is_not_sent_of_an_older_copy(database: IMEIDatabase) -> None:
+    """Without a list and a balance, nothing but this keeps it from being paid twice."""
+    doubtful, _ = cleared(database)
+    settler = Settler(QUIET)
+    database.set_setting(OLDER_COPY, "restored from a backup")
+    for at in (START, START + 10, START + 60, START + 600):
+        assert look(database, settler, [], at, None, answered=False) == []
+    assert one(database, "SELECT message FROM chunks WHERE cleared") == "restored from a backup"
+    database.set_setting(OLDER_COPY, "")
+    assert look(database, settler, [], START + 900, None, answered=False) == again(doubtful)
 
 
 def test_what_a_person_cleared_is_cancelled_where_the_batch_was_stopped_since(database: IMEIDatabase) -> None:
