@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select, update
 from database import Transaction
 from orders import ChunkState, Outcome
 from schema import OPEN_CALL, attempts, batches, chunks, items, orders, sql
-from storage.call_queries import CALLER, of_account
+from storage.call_queries import CALLER, newest_order, of_account
 from storage.chunk_moves import insert_chunk
 from storage.guards import expect
 
@@ -88,7 +88,7 @@ def spent_after(
 
     attempt_id: only those of calls that began with it or later; day: only those of this UTC day.
     """
-    newest = int(connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one())
+    newest = newest_order(connection)
     mine = of_account(account) & ~orders.c.existed
     if row_id:
         mine &= orders.c.id > row_id

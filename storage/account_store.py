@@ -5,10 +5,10 @@ them. No credentials are stored. This module decides nothing about a call.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, true, update
 
 from amounts import exceeds, money
 from database import IMEIDatabase, Transaction, once
@@ -19,9 +19,6 @@ from settings import MAIN_ACCOUNT
 from storage import batch_states
 
 COLUMNS = provider_accounts.c
-ACCOUNTS = select(provider_accounts).order_by(COLUMNS.place, COLUMNS.name)
-CHANGE_ALL = update(provider_accounts)
-CHANGE_ONE = CHANGE_ALL.where(COLUMNS.name == bindparam("wanted"))
 #: Whether a batch has a planned chunk of no account, or of one of these.
 FREE_CHUNK = select(chunks.c.id).where(
     chunks.c.batch_id == bindparam("batch"),
@@ -72,6 +69,9 @@ class AccountState:
         return self.shortage if self.dollars_left is not None and exceeds(price, self.dollars_left) else ""
 
 
+ACCOUNTS = select(*(COLUMNS[field.name] for field in fields(AccountState))).order_by(COLUMNS.place, COLUMNS.name)
+
+
 @dataclass(frozen=True, slots=True)
 class Stuck:
     """A batch with planned IMEIs that no account can send now."""
@@ -94,7 +94,7 @@ def register(database: IMEIDatabase, absences: Mapping[str, str]) -> None:
         for place, (name, absence) in enumerate((dict(absences) | gone).items()):
             values = {"place": place, "absence": absence, "shortage": "", "dollars_left": None}
             if name in known:
-                connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(**values))
+                _change(connection, name, **values)
             else:
                 connection.execute(insert(provider_accounts).values(name=name, **values))
 
@@ -105,7 +105,7 @@ def accounts(connection: Connection) -> list[AccountState]:
 
 
 def _accounts(connection: Connection) -> tuple[AccountState, ...]:
-    return tuple(_account(row) for row in read_prepared(connection, ACCOUNTS))
+    return tuple(AccountState(*row) for row in read_prepared(connection, ACCOUNTS))
 
 
 def names_to_ask(connection: Connection) -> list[str]:
@@ -115,22 +115,19 @@ def names_to_ask(connection: Connection) -> list[str]:
 
 def stop(connection: Transaction, name: str, words: str, goes_on_at: float | None = None) -> bool:
     """Let an account send nothing until goes_on_at (Unix time), or until a person lets it. False: there is only one."""
-    values = {"stop": words, "goes_on_at": goes_on_at}
-    return connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(**values)).rowcount == 1
+    return _change(connection, name, stop=words, goes_on_at=goes_on_at)
 
 
 def try_again(connection: Transaction, name: str) -> None:
     """End the stop of an account whose time has passed."""
-    connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(stop="", goes_on_at=None))
+    _change(connection, name, stop="", goes_on_at=None)
 
 
 def let_go_on(connection: Transaction, now: float, name: str | None = None) -> None:
     """Let one account, or all, try again, because a person wants it (now in Unix time)."""
+    those = true() if name is None else COLUMNS.name == name
     again = {"stop": "", "goes_on_at": None, "shortage": "", "dollars_left": None, "let_at": now}
-    if name is None:
-        connection.execute(CHANGE_ALL, again)
-    else:
-        connection.execute(CHANGE_ONE, {"wanted": name, **again})
+    connection.execute(update(provider_accounts).where(those).values(**again))
 
 
 def write_shortage(
@@ -140,19 +137,22 @@ def write_shortage(
 
     until_midnight: it suffices again on the next UTC day.
     """
-    values = {"shortage": words, "dollars_left": dollars_left, "until_midnight": until_midnight}
-    connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(**values))
+    _change(connection, name, shortage=words, dollars_left=dollars_left, until_midnight=until_midnight)
 
 
 def change(connection: Transaction, name: str, rate_limit: int | None, daily_budget: float | None) -> bool:
     """Set the limit (calls a minute, 0: none) and the budget of an account; None: as in the settings."""
-    values = {"rate_limit": rate_limit, "daily_budget": daily_budget}
-    return connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(**values)).rowcount == 1
+    return _change(connection, name, rate_limit=rate_limit, daily_budget=daily_budget)
 
 
 def switch(connection: Transaction, name: str, off: bool) -> bool:
     """Switch an account off or on. Calls on the wire are waited for."""
-    return connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(is_off=off)).rowcount == 1
+    return _change(connection, name, is_off=off)
+
+
+def _change(connection: Transaction, name: str, **values: Any) -> bool:
+    """Write these columns of an account. Return whether there is a row of it."""
+    return connection.execute(update(provider_accounts).where(COLUMNS.name == name).values(**values)).rowcount == 1
 
 
 # Prices
@@ -178,10 +178,16 @@ def prices(connection: Connection) -> dict[str, dict[str, float]]:
 
 def price_for(connection: Connection, batch_id: int, service_id: str, price: float) -> float:
     """Return the price at which a batch can go on: the listed one, or more where its own accounts charge more."""
-    own = select(chunks.c.account).distinct().where(chunks.c.batch_id == batch_id, chunks.c.account.is_not(None))
-    names = connection.execute(own.where(chunks.c.state == ChunkState.PLANNED)).scalars().all()
     dearer = prices(connection)
-    return max([price, *(dearer.get(name, {}).get(service_id, price) for name in names)])
+    owners = _planned_for(connection, batch_id)
+    return max([price, *(dearer.get(name, {}).get(service_id, price) for name in owners if name is not None)])
+
+
+def _planned_for(connection: Connection, batch_id: int) -> set[str | None]:
+    """Return the accounts to which planned chunks of a batch belong; None among them: any may claim some."""
+    query = select(chunks.c.account).distinct()
+    planned = query.where(chunks.c.batch_id == batch_id, chunks.c.state == ChunkState.PLANNED)
+    return set(connection.execute(planned).scalars())
 
 
 # Batches that no account can send
@@ -228,8 +234,7 @@ def _stuck(
     able = [name for name, words in objections.items() if not words]
     if able and _has_chunk(connection, batch.batch_id, able):
         return None
-    own = select(chunks.c.account).distinct().where(chunks.c.batch_id == batch.batch_id)
-    waits_for = set(connection.execute(own.where(chunks.c.state == ChunkState.PLANNED)).scalars())
+    waits_for = _planned_for(connection, batch.batch_id)
     needed = [
         account for account in known if objections[account.name] and not waits_for.isdisjoint({None, account.name})
     ]
@@ -256,19 +261,3 @@ def _can_go_on(connection: Connection) -> list[int]:
 def _has_chunk(connection: Connection, batch_id: int, names: Collection[str]) -> bool:
     given = {"batch": batch_id, "names": list(names)}
     return connection.execute(FREE_CHUNK.limit(1), given).first() is not None
-
-
-def _account(row: Any) -> AccountState:
-    return AccountState(
-        row.name,
-        row.absence,
-        row.rate_limit,
-        row.daily_budget,
-        row.is_off,
-        row.stop,
-        row.goes_on_at,
-        row.shortage,
-        row.dollars_left,
-        row.until_midnight,
-        row.let_at,
-    )

@@ -19,6 +19,7 @@ from schema import attempts, balance_readings, chunks, orders, rejections, servi
 from settings import MAIN_ACCOUNT
 from storage import call_queries, kept_sums
 
+READING = balance_readings.c  #: in the order of the fields of Reading
 #: Calls that may be under way at once, with some to spare.
 NEWEST_CALLS = 300
 #: US dollars that may be paid back for an order. One that was imported or restored may have no price: then that of its
@@ -96,46 +97,38 @@ def record_reading(
 
     last_rejection is that of before it was asked; None: nothing was recorded since.
     """
-    newest = connection.execute(select(func.coalesce(func.max(attempts.c.id), 0))).scalar_one()
-    row = connection.execute(select(func.coalesce(func.max(orders.c.id), 0))).scalar_one()
-    values: dict[str, Any] = {
+    values = {
         "read_at": utc_now(),
         "credits": credits,
-        "before_attempt": int(newest) + 1,
-        "after_order": int(row),
+        "before_attempt": call_queries.newest_attempt(connection) + 1,
+        "after_order": call_queries.newest_order(connection),
         "account": account,
+        "rejections": newest_rejection(connection) if last_rejection is None else last_rejection,
     }
-    rejected = newest_rejection(connection) if last_rejection is None else last_rejection
-    key = connection.execute(insert(balance_readings).values(**values, rejections=rejected)).inserted_primary_key
-    return Reading(int(key[0]) if key else 0, **values, last_rejection=rejected)
+    return Reading(*connection.execute(insert(balance_readings).values(**values).returning(*READING)).one())
 
 
 def first_reading(connection: Connection, since: datetime | None, account: str = MAIN_ACCOUNT) -> Reading | None:
     """Return the first reading of an account since a moment (UTC, None: of all), or None."""
-    query = _readings_of(account).order_by(balance_readings.c.id).limit(1)
-    if since is not None:
-        query = query.where(balance_readings.c.read_at >= since)
-    return _reading(connection.execute(query).first())
+    query = _readings_of(account).order_by(READING.id)
+    return _first(connection, query if since is None else query.where(READING.read_at >= since))
 
 
 def reading_before(connection: Connection, attempt_id: int, account: str = MAIN_ACCOUNT) -> Reading | None:
     """Return the newest reading of an account from before this attempt began, or None."""
-    query = _readings_of(account).where(balance_readings.c.before_attempt <= attempt_id)
-    newest = query.order_by(balance_readings.c.before_attempt.desc(), balance_readings.c.id.desc()).limit(1)
-    return _reading(connection.execute(newest).first())
+    query = _readings_of(account).where(READING.before_attempt <= attempt_id)
+    return _first(connection, query.order_by(READING.before_attempt.desc(), READING.id.desc()))
 
 
 def reading_after(connection: Connection, attempt_id: int, account: str = MAIN_ACCOUNT) -> Reading | None:
     """Return the first reading of an account from after this attempt of it had ended, or None."""
-    query = _readings_of(account).where(balance_readings.c.before_attempt > attempt_id)
-    first = query.order_by(balance_readings.c.before_attempt, balance_readings.c.id).limit(1)
-    return _reading(connection.execute(first).first())
+    query = _readings_of(account).where(READING.before_attempt > attempt_id)
+    return _first(connection, query.order_by(READING.before_attempt, READING.id))
 
 
 def newest_reading(connection: Connection, account: str = MAIN_ACCOUNT) -> Reading | None:
     """Return the newest reading of an account; None before the first."""
-    query = _readings_of(account).order_by(balance_readings.c.id.desc()).limit(1)
-    return _reading(connection.execute(query).first())
+    return _first(connection, _readings_of(account).order_by(READING.id.desc()))
 
 
 def newest_reading_and_call(
@@ -151,8 +144,8 @@ def newest_reading_and_call(
 
 @cache
 def _newest_reading_and_call() -> Select[Any]:
-    own = select(balance_readings).where(balance_readings.c.account == bindparam("of"))
-    newest = own.order_by(balance_readings.c.id.desc()).limit(1).subquery()
+    own = select(balance_readings).where(READING.account == bindparam("of"))
+    newest = own.order_by(READING.id.desc()).limit(1).subquery()
     found = select(literal(1).label("one")).subquery().outerjoin(newest, true())
     return select(newest, _newest_call().scalar_subquery()).select_from(found)
 
@@ -239,11 +232,10 @@ def _placed_between(connection: Connection, batch_ids: list[int], before: Readin
     return float(connection.execute(query).scalar_one())
 
 
-def _reading(row: Any) -> Reading | None:
-    if row is None:
-        return None
-    return Reading(row.id, row.read_at, row.credits, row.before_attempt, row.after_order, row.account, row.rejections)
-
-
 def _readings_of(account: str) -> Select[Any]:
-    return select(balance_readings).where(balance_readings.c.account == account)
+    return select(balance_readings).where(READING.account == account)
+
+
+def _first(connection: Connection, readings: Select[Any]) -> Reading | None:
+    row = connection.execute(readings.limit(1)).first()
+    return None if row is None else Reading(*row)

@@ -79,7 +79,6 @@ UNFINISHED = (
     .order_by(batches.c.state == BatchState.FINISHED, batches.c.id)
     .limit(1)
 )
-INSERT_BATCH = insert(batches)
 #: The rows are (IMEIs, account or NULL).
 INSERT_CHUNKS = sql(
     "INSERT INTO chunks (batch_id, size, state, account)"
@@ -363,8 +362,7 @@ def _insert_batch(connection: Connection, new: NewBatch) -> int:
         "user_id": new.actor.user_id,
         "token_id": new.actor.token_id,
     }
-    key = connection.execute(INSERT_BATCH, values).inserted_primary_key
-    return int(key[0]) if key else 0
+    return int(connection.execute(insert(batches).values(**values).returning(batches.c.id)).scalar_one())
 
 
 def _insert_items(

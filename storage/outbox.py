@@ -85,8 +85,8 @@ def add(connection: Transaction, kind: EventKind, data: Mapping[str, Any], batch
     data is what webhooks get: values of JSON, money as text (amounts.plain_money), never a secret. Its texts are cut to
     LONGEST_TEXT.
     """
-    key = connection.execute(insert(outbox_events).values(_event(kind, data, batch_id))).inserted_primary_key
-    return int(key[0]) if key else 0
+    new = insert(outbox_events).values(_event(kind, data, batch_id)).returning(outbox_events.c.id)
+    return int(connection.execute(new).scalar_one())
 
 
 def _event(kind: EventKind, data: Mapping[str, Any], batch_id: int | None) -> dict[str, Any]:
