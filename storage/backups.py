@@ -118,11 +118,9 @@ class NightlyBackup:
         return Duty("backup", LOOK, self._turn, "The backup failed")
 
     def _turn(self, _stop: threading.Event) -> None:
-        try:
-            if self.is_due():
+        if self.is_due():
+            with suppress(OSError):  # it is stored and in the log
                 make_backup(self._database, self._clock)
-        except (OSError, DatabaseUnavailableError) as error:
-            logger.error("No backup was made: %s", error)
 
     def is_due(self) -> bool:
         """Return whether a night has come since the last backup, and no try has failed just before."""

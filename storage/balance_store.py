@@ -48,8 +48,8 @@ class Reading:
     credits: float  #: US dollars
     before_attempt: int  #: attempts with a smaller id had ended; no other had begun
     after_order: int  #: the newest row id of the orders table by then
-    account: str = MAIN_ACCOUNT
-    last_rejection: int | None = None  #: as in Holding; None: an earlier version has read it
+    account: str
+    last_rejection: int | None  #: as in Holding; None: an earlier version has read it
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, cast, func, or_, select
 
 from database import IMEIDatabase
-from orders import FINAL_STATUSES, FOUND_IN_LIST, NAMED_BY_PERSON, SAYS_IT_EXISTS, ChunkState, Outcome
+from orders import FOUND_IN_LIST, NAMED_BY_PERSON, SAYS_IT_EXISTS, ChunkState, Outcome
 from schema import OPEN_CALL, attempts, batches, chunks, each_of, items
-from storage import batch_undo, call_queries
+from storage import call_queries
 from storage.rows import DoubtfulItem
 
 #: What submission/settlement.py and doubt_moves.py write about an IMEI that was in doubt.
@@ -54,20 +54,6 @@ class Settled:
     def by_itself(self) -> int:
         """Those that the program settled without a person."""
         return self.found + self.sent_again + self.existed + self.not_placed
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """An order whose id a person gave."""
-
-    order_id: str
-    imei: str
-    status: str
-
-    @property
-    def can_be_undone(self) -> bool:
-        """Whether it has no result yet."""
-        return self.status not in FINAL_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +104,9 @@ def at_stake(connection: Connection, theirs: ColumnElement[bool] | None = None) 
 
 def undecided_items(database: IMEIDatabase, batch_id: int, limit: int) -> list[DoubtfulItem]:
     """Return what no person has cleared in a batch; first what the provider says that it has an order of."""
-    query = _items().where(items.c.batch_id == batch_id, ~chunks.c.cleared)
+    columns = (items.c.id, items.c.imei, items.c.message, items.c.chunk_id, chunks.c.cleared, items.c.batch_id)
+    query = doubtful(*columns, batches.c.label, batches.c.service_name, batches.c.unit_price, SENT_AT)
+    query = query.where(items.c.batch_id == batch_id, ~chunks.c.cleared)
     query = query.order_by(func.coalesce(items.c.message, "") != SAYS_IT_EXISTS, items.c.id).limit(limit)
     with database.read() as connection:
         return [DoubtfulItem.from_row(row) for row in connection.execute(query)]
@@ -168,22 +156,6 @@ def _mark(groups: Iterable[Any]) -> str:
     return hashlib.sha256(repr(sorted(calls.items())).encode()).hexdigest()
 
 
-def _items() -> Select[Any]:
-    """Return the SELECT of what a DoubtfulItem holds."""
-    return doubtful(
-        items.c.id,
-        items.c.imei,
-        items.c.message,
-        items.c.chunk_id,
-        chunks.c.cleared,
-        items.c.batch_id,
-        batches.c.label,
-        batches.c.service_name,
-        batches.c.unit_price,
-        SENT_AT,
-    )
-
-
 def calls_in_doubt(database: IMEIDatabase, batch_id: int) -> list[CallInDoubt]:
     """Return the calls of a batch that are in doubt, oldest first."""
     query = doubtful(chunks.c.id, chunks.c.message, chunks.c.cleared, func.count().label("imeis"))
@@ -204,13 +176,6 @@ def calls_in_doubt(database: IMEIDatabase, batch_id: int) -> list[CallInDoubt]:
         )
         for row in rows
     ]
-
-
-def named(database: IMEIDatabase, batch_id: int, limit: int) -> list[Named]:
-    """Return the orders of a batch whose ids a person gave, the newest first."""
-    with database.read() as connection:
-        rows = batch_undo.named_by_person(connection, batch_id, limit)
-    return [Named(row.order_id, row.imei, row.status or "") for row in rows]
 
 
 def imei_in_doubt(database: IMEIDatabase, batch_id: int, item_id: int) -> str | None:

@@ -93,11 +93,6 @@ def state_of(connection: Connection, batch_id: int) -> BatchState:
     return BatchState(connection.execute(STATE, {"this_batch": batch_id}).scalar_one())
 
 
-def is_paused(connection: Connection, batch_id: int) -> bool:
-    """Whether nothing of a batch may be sent now."""
-    return state_of(connection, batch_id) is BatchState.PAUSED
-
-
 def older_batches(connection: Connection, seconds: float) -> set[int]:
     """Return the unfinished batches whose planned calls another process may have sent: all that were not made just now.
 

@@ -4,6 +4,7 @@ As in doubt_moves.py, every move is a guarded UPDATE whose row count is checked,
 sent because of it: what is undone is in doubt again.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, func, or_, select, update
@@ -15,6 +16,20 @@ from storage import service_figure_store
 from storage.batch_states import touch
 from storage.call_queries import OF_BATCH, doubtful_calls
 from storage.guards import WrongStateError, expect
+
+
+@dataclass(frozen=True, slots=True)
+class NamedOrder:
+    """An order whose id a person gave."""
+
+    order_id: str
+    imei: str
+    status: str
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether it has no result yet."""
+        return self.status not in FINAL_STATUSES
 
 
 def withdraw(connection: Transaction, batch_id: int, order_id: str, message: str) -> None:
@@ -53,9 +68,10 @@ def follow_removed_changes(connection: Transaction) -> None:
     service_figure_store.follow_removed_changes(connection)
 
 
-def named_by_person(connection: Connection, batch_id: int, limit: int) -> list[Any]:
-    """Return rows of order_id, imei and status of the orders of a batch whose ids a person gave, the newest first."""
-    return list(connection.execute(_named_by_person(batch_id).order_by(orders.c.id.desc()).limit(limit)))
+def named_by_person(connection: Connection, batch_id: int, limit: int) -> list[NamedOrder]:
+    """Return the orders of a batch whose ids a person gave, the newest first."""
+    newest = _named_by_person(batch_id).order_by(orders.c.id.desc()).limit(limit)
+    return [NamedOrder(row.order_id, row.imei, row.status or "") for row in connection.execute(newest)]
 
 
 def _named_by_person(batch_id: int) -> Select[Any]:

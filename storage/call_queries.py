@@ -392,7 +392,3 @@ def of_account(account: str) -> ColumnElement[bool]:
     """The condition that an account has an order; for another one than the main one, in the words of the index."""
     whose = orders.c.account == account
     return whose if account == MAIN_ACCOUNT else whose & OF_MORE_ACCOUNTS
-
-
-def items_of(chunk_id: int, *columns: Any) -> Any:
-    return select(*columns).where(items.c.chunk_id == chunk_id).order_by(items.c.id)

@@ -20,7 +20,7 @@ from orders import (
 from schema import UNDECIDED, attempts, batches, chunks, each_of, items, orders, sql, upsert
 from settings import MAIN_ACCOUNT
 from storage.batch_states import UNSENT, finish_if_done, is_stopped, touch, touch_or_finish
-from storage.call_queries import NOT_PLACED, items_of
+from storage.call_queries import NOT_PLACED
 from storage.guards import Row, expect
 
 END_ATTEMPTS = sql(
@@ -37,7 +37,8 @@ def split_chunk(connection: Connection, chunk_id: int, first: int, rest: int) ->
     columns = (chunks.c.batch_id, chunks.c.state, chunks.c.account)
     row = connection.execute(select(*columns).where(chunks.c.id == chunk_id)).one()
     expect(row.state == ChunkState.PLANNED, f"chunk {chunk_id} is {row.state}, not planned")
-    ids = [r[0] for r in connection.execute(items_of(chunk_id, items.c.id))]
+    in_order = select(items.c.id).where(items.c.chunk_id == chunk_id).order_by(items.c.id)
+    ids = connection.execute(in_order).scalars().all()
     pieces = [ids[start : start + rest] for start in range(first, len(ids), rest)]
     connection.execute(update(chunks).where(chunks.c.id == chunk_id).values(size=min(first, len(ids))))
     return [(insert_chunk(connection, row.batch_id, piece, row.account), len(piece)) for piece in pieces]

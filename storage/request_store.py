@@ -70,7 +70,7 @@ class Request:
     answered_at: float  #: Unix time; 0 while it is open
     error: str  #: why there is no answer, as a sentence
     failure: str  #: the kind of error, by which it is raised again
-    account: str = MAIN_ACCOUNT  #: the provider account that is asked
+    account: str  #: the provider account that is asked
 
 
 def leave(database: IMEIDatabase, kind: RequestKind, argument: str, now: float, account: str = MAIN_ACCOUNT) -> int:
@@ -91,10 +91,10 @@ def get(database: IMEIDatabase, request_id: int) -> Request | None:
         return _request(connection.execute(BY_ID, {"wanted": request_id}).first())
 
 
-def waiting(database: IMEIDatabase, kind: RequestKind, account: str = MAIN_ACCOUNT) -> Request | None:
-    """Return the oldest request of a kind to an account that no leader has taken."""
+def waiting(database: IMEIDatabase, kind: RequestKind) -> Request | None:
+    """Return the oldest request of a kind to the main account that no leader has taken."""
     with database.read_one() as connection:
-        return _oldest_waiting(connection, [kind], account)
+        return _oldest_waiting(connection, [kind], MAIN_ACCOUNT)
 
 
 def newest_finished(

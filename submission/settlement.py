@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import submission.absence as absence
 from database import Transaction, read_setting
 from gsm_fusion_client import RefusalKind
-from orders import FOUND_IN_LIST, Chunk, ChunkState, IMEIOrder, Item, ItemOutcome, Outcome
+from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, IMEIOrder, Item, ItemOutcome, Outcome
 from provider import refusal_kind
 from storage import account_mark, batch_states, call_queries, call_records, doubt_moves
 from storage.history_mark import OLDER_COPY
@@ -285,7 +285,7 @@ def _take_late(connection: Transaction, chunk: Chunk) -> Chunk:
 
 def _hindrance(connection: Transaction, chunk: Chunk, turn: Turn) -> str:
     """Return why nothing of a call can be sent again because of this look, whatever it shows; "" where it can."""
-    if batch_states.is_paused(connection, chunk.batch_id):
+    if batch_states.state_of(connection, chunk.batch_id) is BatchState.PAUSED:
         return PAUSED
     if older_copy := read_setting(connection, OLDER_COPY):
         return older_copy

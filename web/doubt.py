@@ -18,6 +18,7 @@ from settings import MAIN_ACCOUNT
 from storage import batch_doubt, call_queries
 from storage.account_chunks import account_of_item, accounts_in_doubt
 from storage.batch_doubt import CallInDoubt, Doubt
+from storage.batch_undo import named_by_person
 from submission import (
     ListFindings,
     account_objection,
@@ -191,6 +192,7 @@ def _page(batch_id: int, looked: bool = False) -> str:
     progress, database = batch_or_404(batch_id), backend().database
     with database.read() as connection:
         doubt = batch_doubt.doubt_of(connection, batch_id)
+        named = named_by_person(connection, batch_id, SHOWN)
     calls = batch_doubt.calls_in_doubt(database, batch_id)
     found, list_error = _look(progress) if looked else (None, "")
     return render_template(
@@ -208,7 +210,7 @@ def _page(batch_id: int, looked: bool = False) -> str:
         wait=_wait([call.sent_at for call in calls if not call.cleared]),
         settled=batch_doubt.settled(database, batch_id),
         exists=SAYS_IT_EXISTS,
-        named=batch_doubt.named(database, batch_id, SHOWN),
+        named=named,
         typed=(request.args.get("item", type=row_number), request.args.get("order_id", "")),
         look=found,
         list_error=list_error,

@@ -113,8 +113,13 @@ def test_a_database_that_cannot_be_read_fails_the_backup_with_its_sentence(
 
 
 def test_the_thread_backs_up_when_it_is_due_and_outlives_a_failure(
-    database: IMEIDatabase, nightly: NightlyBackup, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    database: IMEIDatabase,
+    nightly: NightlyBackup,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """The log has a failure once."""
     monkeypatch.setattr(backups, "LOOK", 0.0)
     monkeypatch.setattr(backups, "RETRY", 0.0)
     clock.now += 9 * HOUR
@@ -132,3 +137,5 @@ def test_the_thread_backs_up_when_it_is_due_and_outlives_a_failure(
     assert len(calls) == 2
     assert backup_state(database).failed is None
     assert len(backups.backup_files(database)) == 1
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert errors == ["No backup was made: No space left on device"]

@@ -17,7 +17,7 @@ from simulated_provider import SERVICE, imeis
 from sqlalchemy import insert, update
 
 from database import IMEIDatabase, utc_now
-from orders import SAYS_IT_EXISTS, Chunk, ChunkState, Outcome, ServiceInfo
+from orders import SAYS_IT_EXISTS, BatchState, Chunk, ChunkState, Outcome, ServiceInfo
 from schema import attempts, orders, services
 from storage import batch_states, call_queries, chunk_moves, guards
 from storage.call_records import write_intents
@@ -95,10 +95,10 @@ def test_a_call_in_doubt_says_that_its_batch_is_paused(database: IMEIDatabase) -
     with database.write() as connection:
         (chunk,) = write_intents(connection, ids[:1])
         in_doubt(connection, chunk)
-        assert not batch_states.is_paused(connection, batch_id)
+        assert batch_states.state_of(connection, batch_id) is BatchState.RUNNING
         batch_states.pause(connection, batch_id, "by a person")
         assert [found.paused for found in call_queries.doubtful_calls(connection)] == [True]
-        assert batch_states.is_paused(connection, batch_id)
+        assert batch_states.state_of(connection, batch_id) is BatchState.PAUSED
         assert batch_states.unit_price(connection, batch_id) == 0.1
 
 
