@@ -11,19 +11,10 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, exists, func, or_, select, text, true
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, bindparam, case, exists, func, or_, select, text
 
 from database import utc_now
-from orders import (
-    FINAL_STATUSES,
-    SAYS_IT_EXISTS,
-    BatchState,
-    Chunk,
-    ChunkState,
-    Item,
-    ItemOutcome,
-    Outcome,
-)
+from orders import FINAL_STATUSES, SAYS_IT_EXISTS, BatchState, Chunk, ChunkState, Item, ItemOutcome, Outcome
 from schema import (
     OF_MORE_ACCOUNTS,
     OPEN_CALL,
@@ -52,6 +43,8 @@ PLANNED = (
     .order_by(chunks.c.id)
     .limit(bindparam("most"))
 )
+#: The account that is asked about; None: all.
+ASKED = bindparam("whose", type_=Text)
 NEWEST_ATTEMPT = select(attempts.c.id).order_by(attempts.c.id.desc()).limit(1)
 NEWEST_ATTEMPT_OF = NEWEST_ATTEMPT.where(attempts.c.account == bindparam("whose"))
 #: What each look at the provider's list asks, most of it for each call in doubt: to make a statement takes longer than
@@ -59,10 +52,9 @@ NEWEST_ATTEMPT_OF = NEWEST_ATTEMPT.where(attempts.c.account == bindparam("whose"
 KNOWN_WHEN_SENT = select(attempts.c.after_order).where(attempts.c.id == bindparam("this_attempt"))
 SENT_AT = select(attempts.c.sent_at).where(attempts.c.id == bindparam("this_attempt"))
 AMONG_IDS = orders.c.order_id.in_(sql("SELECT value FROM each(:ids AS TEXT) listed"))
-OWNERS = select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(AMONG_IDS)
-OWNERS_OF_ACCOUNT = OWNERS.where(orders.c.account == bindparam("whose"))
-SERVICES_OF = select(orders.c.order_id, orders.c.service_id).where(AMONG_IDS)
-SERVICES_OF_ACCOUNT = SERVICES_OF.where(orders.c.account == bindparam("whose"))
+OF_ASKED = orders.c.account == func.coalesce(ASKED, orders.c.account)
+OWNERS = select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(AMONG_IDS, OF_ASKED)
+SERVICES_OF = select(orders.c.order_id, orders.c.service_id).where(AMONG_IDS, OF_ASKED)
 PLANNED_ITEMS = (
     select(
         items.c.service_id,
@@ -127,7 +119,7 @@ def open_chunks(connection: Connection, state: ChunkState, account: str | None =
 
     account: whose calls; None: all.
     """
-    rows = connection.execute(_open_chunks(account is not None), {"which": state, "whose": account}).all()
+    rows = connection.execute(_open_chunks(), {"which": state, "whose": account}).all()
     wanted = Outcome.IN_DOUBT if state is ChunkState.IN_DOUBT else Outcome.WAITING
     return [
         Chunk(
@@ -146,14 +138,14 @@ def open_chunks(connection: Connection, state: ChunkState, account: str | None =
 
 
 @cache
-def _open_chunks(of_one: bool) -> Select[Any]:
+def _open_chunks() -> Select[Any]:
     """Select the fields of a chunk whose call is open."""
     call = chunks.c
     fields = (call.id, call.batch_id, call.attempt, call.doubt_attempt, call.cleared, batches.c.service_id)
     return (
         select(*fields, CALLER.label("account"), _doubtful_attempt().label("attempt_id"))
         .join(batches, batches.c.id == call.batch_id)
-        .where(OPEN_CALL, call.state == bindparam("which"), bindparam("whose") == CALLER if of_one else true())
+        .where(OPEN_CALL, call.state == bindparam("which"), func.coalesce(ASKED, CALLER) == CALLER)
         .order_by(call.id)
     )
 
@@ -163,19 +155,17 @@ def doubtful_calls(connection: Connection, account: str | None = None) -> list[D
 
     account: whose calls; None: all.
     """
-    query = _doubtful_calls(of_one=account is not None)
-    return [DoubtfulCall(*row) for row in connection.execute(query, {"whose": account})]
+    return [DoubtfulCall(*row) for row in connection.execute(_doubtful_calls(), {"whose": account})]
 
 
 @cache
-def _doubtful_calls(of_one: bool) -> Select[Any]:
+def _doubtful_calls() -> Select[Any]:
     """Select the fields of DoubtfulCall. Made once, because it is asked four times a second."""
-    whose = bindparam("whose") == CALLER if of_one else true()
     waits = chunks.c.state == ChunkState.IN_DOUBT
     attempt_id = case((waits, _doubtful_attempt()), else_=chunks.c.doubt_attempt)
     open_ones = (
         select(chunks.c.id, chunks.c.batch_id, chunks.c.cleared, waits.label("waits"), attempt_id.label("attempt_id"))
-        .where(OPEN_CALL, or_(waits, chunks.c.doubt_attempt.is_not(None)), whose)
+        .where(OPEN_CALL, or_(waits, chunks.c.doubt_attempt.is_not(None)), func.coalesce(ASKED, CALLER) == CALLER)
         .subquery()
     )
     call, paused = open_ones.c, (batches.c.state == BatchState.PAUSED).label("paused")
@@ -367,8 +357,7 @@ def order_owners(
 
     account: whose orders; None: all.
     """
-    query = OWNERS if account is None else OWNERS_OF_ACCOUNT
-    rows = connection.execute(query, {"ids": json.dumps(list(order_ids)), "whose": account})
+    rows = connection.execute(OWNERS, {"ids": json.dumps(list(order_ids)), "whose": account})
     return {order_id: (imei, attempt_id or 0) for order_id, imei, attempt_id in rows}
 
 
@@ -377,8 +366,7 @@ def services_of(connection: Connection, order_ids: Sequence[str], account: str |
 
     account: whose orders; None: all.
     """
-    query = SERVICES_OF if account is None else SERVICES_OF_ACCOUNT
-    rows = connection.execute(query, {"ids": json.dumps(list(order_ids)), "whose": account})
+    rows = connection.execute(SERVICES_OF, {"ids": json.dumps(list(order_ids)), "whose": account})
     return {order_id: service_id for order_id, service_id in rows if service_id}
 
 

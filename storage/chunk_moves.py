@@ -10,13 +10,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, update
 
 from database import utc_now
-from orders import (
-    Chunk,
-    ChunkState,
-    IMEIOrder,
-    Outcome,
-    until_result,
-)
+from orders import Chunk, ChunkState, IMEIOrder, Outcome, until_result
 from schema import UNDECIDED, attempts, batches, chunks, each_of, items, orders, sql, upsert
 from settings import MAIN_ACCOUNT
 from storage.batch_states import UNSENT, finish_if_done, is_stopped, touch, touch_or_finish

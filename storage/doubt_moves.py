@@ -8,14 +8,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, exists, func, select, update
 
-from orders import (
-    BatchState,
-    Chunk,
-    ChunkState,
-    IMEIOrder,
-    Item,
-    Outcome,
-)
+from orders import BatchState, Chunk, ChunkState, IMEIOrder, Item, Outcome
 from schema import attempts, batches, chunks, each_of, items
 from storage.batch_states import is_stopped, touch
 from storage.chunk_moves import insert_chunk, store_existing
