@@ -23,6 +23,7 @@ from schema import batches, items, orders, sql
 from storage import account_chunks, account_store
 from storage.batch_queries import planned_imeis, promised, spent_or_promised
 from storage.batch_states import finish_if_done, resume
+from storage.batch_uploads import upload_token
 from storage.daily_limits import daily_limits, limit_objections
 from storage.rows import WORDS, EarlierOrder
 
@@ -176,7 +177,7 @@ def create_batch(
         return _create(connection, new, chunk_size, and_then)
 
 
-def create_batches(database: IMEIDatabase, parts: Sequence[NewBatch], chunk_size: int = 100) -> list[int]:
+def create_batches(database: IMEIDatabase, parts: Sequence[NewBatch], chunk_size: int) -> list[int]:
     """Write the parts of one upload as batches, all of them in one transaction or none; return their ids.
 
     Each part has a confirm token of its own, which begins with the upload's token and a slash. Money that one part
@@ -214,8 +215,9 @@ def _check_limits(connection: Connection, new: NewBatch, count: int) -> None:
 
 
 def _earlier_batch(connection: Connection, new: NewBatch, new_ones: int) -> int | None:
-    if new.confirm_token is not None:
-        known = connection.execute(CONFIRMED, confirmed_by(new.confirm_token)).scalar()
+    token = new.confirm_token
+    if token is not None:
+        known = connection.execute(CONFIRMED, {"token": token, "upload": upload_token(token)}).scalar()
         if known is not None:
             return int(known)
     if not new.fingerprint:
@@ -224,11 +226,6 @@ def _earlier_batch(connection: Connection, new: NewBatch, new_ones: int) -> int 
     if unfinished is not None and new.starts:
         resume_batch(connection, unfinished, new.unit_price, Funds(new.budget, new.held))
     return unfinished
-
-
-def confirmed_by(token: str) -> dict[str, str]:
-    """Return the parameters of CONFIRMED for a confirm token."""
-    return {"token": token, "upload": token.partition("/")[0]}
 
 
 def resume_batch(connection: Connection, batch_id: int, price: float, funds: Funds) -> bool:

@@ -161,7 +161,7 @@ def touch(connection: Connection, *batch_ids: int) -> list[int]:
 
 
 def start(connection: Connection, batch_id: int, now: datetime) -> None:
-    """Make the revision of a batch grow whose next calls begin; those of its first call are its start."""
+    """Note that calls of a batch begin: its revision grows, and the first of them set when it was started."""
     connection.execute(TOUCH_STARTING, {"this_batch": batch_id, "starting": now})
 
 

@@ -91,7 +91,7 @@ def _named_by_person(batch_id: int) -> Select[Any]:
     )
 
 
-def unclear(connection: Connection, batch_id: int, message: str) -> int:
+def undo_clearing(connection: Connection, batch_id: int, message: str) -> int:
     """Undo the decision that calls of a batch placed nothing, where they were not repeated yet.
 
     Return how many IMEIs are in doubt again.

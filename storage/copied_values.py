@@ -64,10 +64,6 @@ def _only(values: Sequence[Any], *types: type) -> Sequence[Any]:
     return values
 
 
-def _whole(values: Sequence[Any]) -> Sequence[Any]:
-    return _only(values, int)
-
-
 def _real(values: Sequence[Any]) -> Sequence[Any]:
     if math.inf in _only(values, float, int) or -math.inf in values:
         raise ValueError
@@ -104,15 +100,11 @@ def _repaired(values: Sequence[Any]) -> Sequence[Any]:
     return [repair(value) if value else value for value in values]
 
 
-def _bytes(values: Sequence[Any]) -> Sequence[Any]:
-    return _only(values, bytes)
-
-
 CONVERSIONS: tuple[tuple[type[TypeEngine[Any]] | tuple[type[TypeEngine[Any]], ...], Conversion], ...] = (
     (Boolean, _truth),
-    (Integer, _whole),
+    (Integer, lambda values: _only(values, int)),
     ((Double, Float), _real),
     (TIMESTAMP, _moments),
-    (LargeBinary, _bytes),
+    (LargeBinary, lambda values: _only(values, bytes)),
     (Text, _exact),
 )

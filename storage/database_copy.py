@@ -68,7 +68,7 @@ class Repair:
         return f"{found}: each NUL was replaced by U+FFFD."
 
 
-#: Told a line about the progress.
+#: Called with a line about the progress.
 Tell = Callable[[str], None]
 
 

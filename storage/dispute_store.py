@@ -18,12 +18,12 @@ from orders import FINAL_STATUSES, DisputeKind, DisputeState, OrderStatus
 from schema import batches, dispute_events, disputes, each_of, items, orders
 from storage.batch_doubt import SENT_AT, doubtful
 from storage.disputable import Disputable, fits, is_undisputed
+from storage.rows import ABOUT_ANOTHER, NOT_ANSWERED
 
 #: Disputes that are opened or changed at once. The rest can follow.
 MOST_AT_ONCE = 20_000
 #: Characters of the provider's words, and of a note, that a dispute keeps.
 LONGEST_WORDS, LONGEST_NOTE = 500, 2000
-IN_DOUBT_REASON = "Sent, and no answer says whether it was placed"
 
 OPEN, SENT, REFUNDED, REFUSED, CLOSED = DisputeState
 #: State → the states from which a dispute can come to it. A refund is recorded with its amount only.
@@ -95,7 +95,7 @@ def _open(database: IMEIDatabase, query: Select[Any], person: str, note: str) ->
 def _orders_as_disputes(note: str) -> Select[Any]:
     is_mismatched, is_rejected = orders.c.other_imei > "", orders.c.status == OrderStatus.REJECTED
     kind = case((is_mismatched, DisputeKind.MISMATCHED), (is_rejected, DisputeKind.REJECTED), else_=DisputeKind.OTHER)
-    mismatch = literal("The result is about IMEI ") + orders.c.other_imei
+    mismatch = literal(ABOUT_ANOTHER) + orders.c.other_imei
     return select(
         kind.label("kind"),
         orders.c.id.label("order_row"),
@@ -120,7 +120,7 @@ def _items_as_disputes(note: str) -> Select[Any]:
         batches.c.unit_price.label("price"),
         SENT_AT.label("ordered_at"),
         items.c.batch_id,
-        literal(IN_DOUBT_REASON).label("reason"),
+        literal(NOT_ANSWERED).label("reason"),
         func.substr(func.coalesce(items.c.message, ""), 1, LONGEST_WORDS).label("said"),
         *_new_values(note),
     )

@@ -49,10 +49,10 @@ class History:
     """Where the tables are now, beside where they were when they were known to be whole."""
 
     now: str  #: system identifier, number of the database and timeline; "-" for what the server does not tell
-    marked: str | None  #: the same and the number of the transaction that wrote it; None before the first time
+    marked: str | None  #: what `now` was, and the number of the transaction that wrote it; None before the first time
     written_by: str | None  #: the number of the transaction that wrote the mark, as its row has it
     is_synchronous: bool  #: each commit waits until a standby has it
-    was_synchronous: bool  #: the same when a leader began last
+    was_synchronous: bool  #: each commit waited so when a leader last wrote the mark
     has_target: bool  #: the server was recovered to a chosen point
 
     @property

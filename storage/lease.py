@@ -66,6 +66,6 @@ def holder_of(connection: Connection) -> Holder | None:
 
 
 def check(row: Any, lease: Lease) -> None:
-    """Raise LeaseLostError unless the lease is still the one that was taken. row: what HELD found."""
+    """Raise LeaseLostError unless the lease is still the one that was taken. row: what held() selects."""
     if row is None or row.number != lease.number:
         raise LeaseLostError(f"{row.holder if row else 'Nobody'} has taken the lease.")

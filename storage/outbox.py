@@ -53,8 +53,8 @@ HINTS = {
     EventKind.TEST: "A person asked for a test.",
 }
 
-#: What an event tells of an order, in the order of the payload; `price` is made of its credits.
-TOLD = (
+#: The columns of an order in an event, in the order of the payload; `price` is made of its credits.
+OF_ORDER = (
     "order_id", "batch_id", "imei", "service_id", "service_name", "status", "credits", "verdict", "model", "carrier",
     "simlock", "fmi", "blacklist",
 )  # fmt: skip
@@ -126,7 +126,7 @@ def orders_completed(connection: Transaction, order_rows: Iterable[int]) -> None
     """Write an event for each of these orders, whose results came in this transaction, where a webhook wants them."""
     if not connection.execute(_orders_are_asked_for()).scalar():
         return
-    columns = (orders.c[name].label("price" if name == "credits" else name) for name in TOLD)
+    columns = (orders.c[name].label("price" if name == "credits" else name) for name in OF_ORDER)
     query = select(*columns).where(orders.c.id.in_(each_of(order_rows, "INTEGER"))).order_by(orders.c.id)
     rows = [row._asdict() for row in connection.execute(query)]
     rows = [row | {"price": None if row["price"] is None else plain_money(row["price"])} for row in rows]

@@ -15,6 +15,8 @@ from schema import orders
 
 #: Characters of a result text that a line about an earlier order may show.
 WORDS = 160
+#: Why an order, or an IMEI in doubt, can be disputed.
+ABOUT_ANOTHER, NOT_ANSWERED = "The result is about IMEI ", "Sent, and no answer says whether it was placed"
 #: Rows that a walk reads at a time.
 WALKED_AT_ONCE = 2000
 #: Digits of a number that no row has; SQLite cannot compare much longer ones.
@@ -211,8 +213,8 @@ class DisputableOrder(NamedTuple):
     def why(self) -> str:
         """Why it is listed, in a sentence."""
         if self.other_imei:
-            return f"The result is about IMEI {self.other_imei}"
-        return "Rejected" if self.status == OrderStatus.REJECTED else "Sent, and no answer says whether it was placed"
+            return ABOUT_ANOTHER + self.other_imei
+        return "Rejected" if self.status == OrderStatus.REJECTED else NOT_ANSWERED
 
 
 class Dispute(NamedTuple):

@@ -111,4 +111,4 @@ def take_back_order(database: IMEIDatabase, batch_id: int, order_id: str) -> Non
 def take_back_clearing(database: IMEIDatabase, batch_id: int) -> int:
     """Undo was_not_placed for what was not sent again yet. Return how many IMEIs are in doubt again."""
     with database.write() as connection:
-        return batch_undo.unclear(connection, batch_id, TAKEN_BACK)
+        return batch_undo.undo_clearing(connection, batch_id, TAKEN_BACK)

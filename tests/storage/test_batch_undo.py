@@ -55,10 +55,10 @@ def test_a_clearing_is_undone_until_its_imeis_are_planned_again(database: IMEIDa
     second = chunk.items[1].item_id
     assert was_not_placed(database, [second], 0.0) == 1
     with database.write() as connection:
-        assert batch_undo.unclear(connection, chunk.batch_id, "taken back") == 1
-        assert batch_undo.unclear(connection, chunk.batch_id, "taken back") == 0
+        assert batch_undo.undo_clearing(connection, chunk.batch_id, "taken back") == 1
+        assert batch_undo.undo_clearing(connection, chunk.batch_id, "taken back") == 0
     assert was_not_placed(database, [second], 0.0) == 1
     with database.write() as connection:
         [cleared] = [call for call in call_queries.open_chunks(connection, ChunkState.IN_DOUBT) if call.cleared]
         doubt_moves.repeat(connection, cleared, [second], "again")
-        assert batch_undo.unclear(connection, chunk.batch_id, "taken back") == 0
+        assert batch_undo.undo_clearing(connection, chunk.batch_id, "taken back") == 0
