@@ -14,7 +14,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Text, and_, bindparam, case, exists, func, or_, select, text
 
 from database import utc_now
-from orders import FINAL_STATUSES, SAYS_IT_EXISTS, BatchState, Chunk, ChunkState, Item, ItemOutcome, Outcome
+from orders import (
+    FINAL_STATUSES,
+    SAYS_IT_EXISTS,
+    BatchState,
+    Chunk,
+    ChunkState,
+    Item,
+    ItemOutcome,
+    Outcome,
+)
 from schema import (
     OF_MORE_ACCOUNTS,
     OPEN_CALL,

@@ -39,7 +39,7 @@ class Rejections:
     cost: float  #: US dollars
 
 
-def may_hide_a_charge(
+def are_given(
     connection: Connection, fell: float, spent: Spending, doubtful: float, account: str = MAIN_ACCOUNT
 ) -> bool:
     """Return whether refunds may hide a charge, after a reading since which the balance fell by these US dollars.

@@ -34,8 +34,8 @@ class Charges:
         if exceeds(price, call_queries.listed_price(connection, chunk.service_id, price)):
             return None
         spent, fell = self._spent_since(connection, before), before.credits - credits
-        may_hide_a_charge = refunds.may_hide_a_charge(connection, fell, spent, self.doubtful, chunk.account)
-        refundable = spent.refundable if may_hide_a_charge else 0.0
+        are_given = refunds.are_given(connection, fell, spent, self.doubtful, chunk.account)
+        refundable = spent.refundable if are_given else 0.0
         return Money(price, round(fell, 4), round(spent.known, 4), round(refundable, 4))
 
     def _spent_since(self, connection: Transaction, reading: Reading) -> Spending:

@@ -13,7 +13,7 @@ from orders import IMEIOrder, ServiceInfo
 from storage import balance_store, refunds
 from storage.balance_store import Reading, Spending
 from storage.list_limits import write_list_limit
-from storage.refunds import ENOUGH, KEPT, Rejections, cost_of, cost_of_unread, learn, learn_between, may_hide_a_charge
+from storage.refunds import ENOUGH, KEPT, Rejections, are_given, cost_of, cost_of_unread, learn, learn_between
 from submission.settlement import Settler
 
 MORE = "more than the orders that we know cost may have left the account."
@@ -132,7 +132,7 @@ def test_refunds_are_reckoned_with_until_the_balance_rules_them_out(
     """A balance that fell by exactly the cost rules them out if the calls in doubt cannot have cost as much."""
     database.set_setting(KEPT, str(known))
     with database.read() as connection:
-        assert may_hide_a_charge(connection, fell, Spending(1.0, 0.7, rejected), doubtful) is given
+        assert are_given(connection, fell, Spending(1.0, 0.7, rejected), doubtful) is given
 
 
 def test_what_rejected_orders_cost_is_summed_by_their_ids(database: IMEIDatabase) -> None:
