@@ -106,7 +106,7 @@ def write_adoption(connection: Transaction) -> None:
     write_setting(connection, ADOPTED, str(call_queries.newest_attempt(connection, MAIN_ACCOUNT)))
 
 
-def adopted_after(connection: Connection, account: str = MAIN_ACCOUNT) -> int:
+def adopted_after(connection: Connection, account: str) -> int:
     """Return the newest attempt that another account made, 0 for none: our list says nothing about such calls."""
     return int(read_setting(connection, setting_of(ADOPTED, account)) or 0)
 

@@ -108,13 +108,13 @@ def record_reading(
     return Reading(*connection.execute(insert(balance_readings).values(**values).returning(*READING)).one())
 
 
-def first_reading(connection: Connection, since: datetime | None, account: str = MAIN_ACCOUNT) -> Reading | None:
+def first_reading(connection: Connection, since: datetime | None, account: str) -> Reading | None:
     """Return the first reading of an account since a moment (UTC, None: of all), or None."""
     query = _readings_of(account).order_by(READING.id)
     return _first(connection, query if since is None else query.where(READING.read_at >= since))
 
 
-def reading_before(connection: Connection, attempt_id: int, account: str = MAIN_ACCOUNT) -> Reading | None:
+def reading_before(connection: Connection, attempt_id: int, account: str) -> Reading | None:
     """Return the newest reading of an account from before this attempt began, or None."""
     query = _readings_of(account).where(READING.before_attempt <= attempt_id)
     return _first(connection, query.order_by(READING.before_attempt.desc(), READING.id.desc()))

@@ -275,7 +275,7 @@ def _limits_of(connection: Connection, batch_id: int) -> Iterator[tuple[float | 
         yield limit.dollars, limit.used, f"of the daily limit of {limit.whose}"
 
 
-def unfinished_batch(database: IMEIDatabase, fingerprint: str, new_ones: int = 0) -> int | None:
+def unfinished_batch(database: IMEIDatabase, fingerprint: str, new_ones: int) -> int | None:
     """The batch of this fingerprint that creating another would give back.
 
     new_ones: IMEIs that another batch would send. A batch that only waits for doubt to be settled sends none of them.

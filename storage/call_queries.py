@@ -243,7 +243,7 @@ def _placed_by(is_main: bool) -> ColumnElement[bool]:
 
 
 def orders_since(
-    connection: Connection, first: int, last: int, most: int, service_id: str, account: str = MAIN_ACCOUNT
+    connection: Connection, first: int, last: int, most: int, service_id: str, account: str
 ) -> dict[str, int]:
     """Return order id → attempt of the newest `most` orders of ours of a service, after row id `first` up to `last`.
 

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, and_, bindparam, case, func, insert, select, 
 from database import utc_now
 from orders import Chunk, ChunkState, IMEIOrder, Outcome, until_result
 from schema import UNDECIDED, attempts, batches, chunks, each_of, items, orders, sql, upsert
-from settings import MAIN_ACCOUNT
 from storage.batch_states import UNSENT, finish_if_done, is_stopped, touch, touch_or_finish
 from storage.call_queries import NOT_PLACED
 from storage.guards import Row, expect
@@ -87,9 +86,7 @@ def release(connection: Connection, chunk: Chunk, message: str, was_sent: bool =
         cancel_rest(connection, chunk.batch_id)
 
 
-def leave_out_existing(
-    connection: Connection, batch_id: int, service_id: str, order: IMEIOrder, account: str = MAIN_ACCOUNT
-) -> None:
+def leave_out_existing(connection: Connection, batch_id: int, service_id: str, order: IMEIOrder, account: str) -> None:
     """waiting → duplicate for a planned IMEI of which an account lists an order; the order is stored."""
     store_existing(connection, batch_id, order.imei, order, account)
     leave_out(connection, service_id, order.imei, f"ordered already: order {order.id}")

@@ -16,7 +16,6 @@ from amounts import exceeds
 from database import Transaction, read_setting, write_setting
 from orders import OrderStatus
 from schema import each_of, orders
-from settings import MAIN_ACCOUNT
 from storage import call_queries
 from storage.account_mark import setting_of
 from storage.balance_store import REFUND, Reading, Spending, spent_since
@@ -39,9 +38,7 @@ class Rejections:
     cost: float  #: US dollars
 
 
-def are_given(
-    connection: Connection, fell: float, spent: Spending, doubtful: float, account: str = MAIN_ACCOUNT
-) -> bool:
+def are_given(connection: Connection, fell: float, spent: Spending, doubtful: float, account: str) -> bool:
     """Return whether refunds may hide a charge, after a reading since which the balance fell by these US dollars.
 
     doubtful: what all calls in doubt can have cost, in US dollars. If the rejected orders alone cost more, and the
@@ -74,7 +71,7 @@ def _learn(connection: Transaction, beyond: float, rejected: Rejections, account
         write_setting(connection, name, str(kept))
 
 
-def are_prices_known(connection: Connection, account: str = MAIN_ACCOUNT) -> bool:
+def are_prices_known(connection: Connection, account: str) -> bool:
     """Return whether a balance fell by what our orders cost when that could last be compared, refunds aside.
 
     Where the account pays less than the price that is listed, the difference may hide the charge of an unknown order.

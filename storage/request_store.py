@@ -159,7 +159,7 @@ def call_ages(
     not_sent: str,
     now: float,
     seconds: float,
-    account: str = MAIN_ACCOUNT,
+    account: str,
 ) -> list[float]:
     """Return how many seconds ago each request of these kinds to an account was finished, in the last `seconds`.
 
@@ -194,9 +194,7 @@ def drop_older_orders(connection: Transaction, request: Request) -> None:
     connection.execute(delete(listed_orders).where(listed_orders.c.request_id.in_(older)))
 
 
-def newest_orders(
-    database: IMEIDatabase, kind: RequestKind, argument: str, account: str = MAIN_ACCOUNT
-) -> list[IMEIOrder]:
+def newest_orders(database: IMEIDatabase, kind: RequestKind, argument: str, account: str) -> list[IMEIOrder]:
     """Return the orders that the newest answer to such a request to an account lists, without result texts."""
     mine = COLUMNS.account == account
     answered = (COLUMNS.kind == kind) & (COLUMNS.argument == argument) & (COLUMNS.state == RequestState.ANSWERED)

@@ -30,7 +30,7 @@ def test_the_reading_of_a_call_is_the_newest_from_before_it_began(database: IMEI
     after = reading(database, 98.8)
     began = datetime.fromisoformat(str(one(database, "SELECT sent_at FROM attempts")))
     with database.read() as connection:
-        assert balance_store.reading_before(connection, chunk.attempt_id) == before
+        assert balance_store.reading_before(connection, chunk.attempt_id, "main") == before
         assert balance_store.reading_after(connection, chunk.attempt_id) == after
         assert balance_store.newest_reading(connection) == after
         assert balance_store.newest_reading_and_call(connection) == (after, began)
@@ -46,7 +46,7 @@ def test_a_reading_says_which_calls_and_orders_are_older(database: IMEIDatabase)
     assert second.after_order == one(database, "SELECT max(id) FROM orders")
     with database.read() as connection:
         assert balance_store.newest_reading(connection) == second
-        assert balance_store.reading_before(connection, 1) == first
+        assert balance_store.reading_before(connection, 1, "main") == first
 
 
 def test_the_first_reading_since_a_moment_may_be_of_that_moment(database: IMEIDatabase) -> None:
@@ -55,11 +55,11 @@ def test_the_first_reading_since_a_moment_may_be_of_that_moment(database: IMEIDa
         this = schema.balance_readings.c.id == first.reading_id
         connection.execute(Update(schema.balance_readings).where(this).values(read_at=DAY_BEFORE))
     with database.read() as connection:
-        found = balance_store.first_reading(connection, second.read_at)
+        found = balance_store.first_reading(connection, second.read_at, "main")
         assert found is not None
         assert found.credits == 99.0
-        assert balance_store.first_reading(connection, second.read_at + timedelta(seconds=1)) is None
-        earlier = balance_store.first_reading(connection, DAY_BEFORE), balance_store.first_reading(connection, None)
+        assert balance_store.first_reading(connection, second.read_at + timedelta(seconds=1), "main") is None
+        earlier = [balance_store.first_reading(connection, since, "main") for since in (DAY_BEFORE, None)]
         assert [found and found.credits for found in earlier] == [100.0, 100.0]
 
 
@@ -71,7 +71,7 @@ def test_without_a_reading_from_before_a_call_there_is_none(database: IMEIDataba
         assert balance_store.newest_reading_and_call(connection) == (None, began)
     reading(database, 98.8)
     with database.read() as connection:
-        assert balance_store.reading_before(connection, chunk.attempt_id) is None
+        assert balance_store.reading_before(connection, chunk.attempt_id, "main") is None
 
 
 def test_what_is_known_to_be_spent_is_the_sum_of_the_orders_placed_since(database: IMEIDatabase) -> None:

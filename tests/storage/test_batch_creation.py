@@ -86,7 +86,7 @@ def test_a_plan_knows_of_the_batch_that_would_be_given_back(database: IMEIDataba
         run(connection, "UPDATE batches SET fingerprint = ?", mark)
     assert batch_state(database, doubtful.batch_id)[0] is BatchState.FINISHED
     new = NewBatch("again", "command", SERVICE, "T-Mobile", 0.1, numbers, fingerprint=mark)
-    assert create_batch(database, new) == doubtful.batch_id == unfinished_batch(database, mark)
+    assert create_batch(database, new) == doubtful.batch_id == unfinished_batch(database, mark, 0)
 
 
 def test_a_batch_that_only_waits_for_doubt_does_not_keep_the_rest_of_its_list_back(database: IMEIDatabase) -> None:
@@ -100,7 +100,7 @@ def test_a_batch_that_only_waits_for_doubt_does_not_keep_the_rest_of_its_list_ba
     again = create_batch(database, new_batch(imeis(3), fingerprint=mark))
     assert again != doubtful.batch_id
     assert outcomes(database, again) == {"duplicate": 2, "waiting": 1}
-    assert create_batch(database, new_batch(imeis(3), fingerprint=mark)) == again == unfinished_batch(database, mark)
+    assert create_batch(database, new_batch(imeis(3), fingerprint=mark)) == again == unfinished_batch(database, mark, 0)
 
 
 def test_the_day_is_not_overdrawn_by_a_batch_that_was_planned_before_another(database: IMEIDatabase) -> None:

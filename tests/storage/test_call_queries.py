@@ -1,6 +1,7 @@
 """Queries about calls: what is planned, open or in doubt, and the orders around a call."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from call_moves import among, cleared, ids_of, in_doubt, item_outcomes, linked, place, repeat_of, repeated
@@ -138,7 +139,7 @@ def test_the_orders_around_a_call_are_those_that_our_calls_placed_newest_first(d
         assert before(connection, 5, 9, SERVICE) == ["31", "2", "1"]
         assert before(connection, last + 1, 9)[0] == "22"  # neither an imported one nor one that existed before
         assert before(connection, 0, 9) == []
-        since = call_queries.orders_since
+        since = partial(call_queries.orders_since, account="main")
         found = since(connection, 4, last, 9, SERVICE)
         assert list(found.items()) == [("22", second.attempt_id), ("21", second.attempt_id), ("31", third.attempt_id)]
         assert list(since(connection, 4, last, 2, SERVICE)) == ["22", "21"]

@@ -235,7 +235,7 @@ def test_a_planned_imei_of_which_the_provider_lists_an_order_is_left_out_and_the
     other, _ = planned(database, 2, service_id=OTHER)
     first, second = imeis(2)
     with database.write() as connection:
-        chunk_moves.leave_out_existing(connection, batch_id, SERVICE, listed("7", first))
+        chunk_moves.leave_out_existing(connection, batch_id, SERVICE, listed("7", first), "main")
     assert outcomes(database, batch_id) == [
         ("duplicate", "ordered already: order 7", None),
         ("waiting", None, chunk_id),

@@ -132,7 +132,7 @@ def test_refunds_are_reckoned_with_until_the_balance_rules_them_out(
     """A balance that fell by exactly the cost rules them out if the calls in doubt cannot have cost as much."""
     database.set_setting(KEPT, str(known))
     with database.read() as connection:
-        assert are_given(connection, fell, Spending(1.0, 0.7, rejected), doubtful) is given
+        assert are_given(connection, fell, Spending(1.0, 0.7, rejected), doubtful, "main") is given
 
 
 def test_what_rejected_orders_cost_is_summed_by_their_ids(database: IMEIDatabase) -> None:
@@ -221,10 +221,10 @@ def test_calls_that_cost_less_than_our_prices_say_make_the_balance_no_proof(
     answered(database, call(database, imeis(10)), 100)
     with database.write() as connection:
         learn_between(connection, first, balance_store.record_reading(connection, 100.0 - fell))
-        assert refunds.are_prices_known(connection) is known
+        assert refunds.are_prices_known(connection, "main") is known
         second = balance_store.record_reading(connection, 90.0)
         learn_between(connection, second, balance_store.record_reading(connection, 89.0))
-        assert refunds.are_prices_known(connection) is known  # nothing was ordered between them
+        assert refunds.are_prices_known(connection, "main") is known  # nothing was ordered between them
 
 
 def test_a_price_that_fell_since_makes_the_balance_no_proof(database: IMEIDatabase) -> None:

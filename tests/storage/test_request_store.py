@@ -72,10 +72,10 @@ def test_orders_are_shown_when_their_request_is_finished_and_replace_those_of_a_
     request = request_store.take(database, [SERVICES])
     assert request is not None
     request_store.store_orders(database, request, [FOUND] * 3)
-    assert request_store.newest_orders(database, SERVICES, "") == []
+    assert request_store.newest_orders(database, SERVICES, "", "main") == []
     request_store.store_orders(database, request, [FOUND] * 2)
     finish(database, request_id, 2.0)
-    assert request_store.newest_orders(database, SERVICES, "") == [FOUND] * 2
+    assert request_store.newest_orders(database, SERVICES, "", "main") == [FOUND] * 2
 
 
 def test_old_requests_are_deleted_with_their_orders_but_the_newest_of_each_kind(database: IMEIDatabase) -> None:
@@ -90,8 +90,8 @@ def test_old_requests_are_deleted_with_their_orders_but_the_newest_of_each_kind(
         request_store.forget(connection, KEPT + 15.0)
     kept = [request_id for request_id in ids if request_store.get(database, request_id)]
     assert kept == ids[2:]
-    assert request_store.newest_orders(database, ORDER, "0.0") == []
-    assert request_store.newest_orders(database, ORDER, "20.0") == [FOUND]
+    assert request_store.newest_orders(database, ORDER, "0.0", "main") == []
+    assert request_store.newest_orders(database, ORDER, "20.0", "main") == [FOUND]
     with database.write() as connection:
         request_store.forget(connection, 9 * KEPT)
     assert request_store.get(database, ids[2]) is not None
@@ -102,5 +102,5 @@ def test_calls_are_counted_by_their_age_unless_none_was_made(database: IMEIDatab
         request_id = request_store.leave(database, ORDER, str(at), at)
         request_store.take(database, [ORDER])
         finish(database, request_id, at, failure)
-    ages = request_store.call_ages(database, [ORDER], "Limit", 165.0, 60.0)
+    ages = request_store.call_ages(database, [ORDER], "Limit", 165.0, 60.0, "main")
     assert ages == [35.0]
