@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -244,7 +244,7 @@ def spent_or_promised(connection: Connection, theirs: ColumnElement[bool] | None
 
     theirs: a condition on batches; without it, all count.
     """
-    return _placed_since(connection, utc_now().date(), theirs)[1] + promised(connection, theirs)
+    return _placed_today(connection, theirs)[1] + promised(connection, theirs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,19 +280,19 @@ class Today:
 def today(connection: Connection) -> Today:
     """Return what this UTC day has brought so far."""
     oldest = connection.execute(select(func.min(orders.c.order_date)).where(NOT_FINAL)).scalar()
-    return Today(*_placed_since(connection, utc_now().date()), *at_stake(connection), oldest)
+    return Today(*_placed_today(connection), *at_stake(connection), oldest)
 
 
-def _placed_since(
-    connection: Connection, day: date, theirs: ColumnElement[bool] | None = None
+def _placed_today(
+    connection: Connection, theirs: ColumnElement[bool] | None = None
 ) -> tuple[int, float, VerdictCounts]:
-    """Return the orders of a UTC day and those after it, their US dollars, and their verdicts.
+    """Return the orders of this UTC day, also those dated ahead, their US dollars, and their verdicts.
 
     The day is looked up first, then the batch of each sum: a condition on batches of years costs no more.
     """
     added = sums()
     query = select(added.c.verdict, func.sum(added.c.orders), func.sum(added.c.millionths))
-    query = query.where(added.c.day >= day.isoformat()).group_by(added.c.verdict)
+    query = query.where(added.c.day >= utc_now().date().isoformat()).group_by(added.c.verdict)
     if theirs is not None:
         query = query.where(exists().where(batches.c.id == added.c.batch_id, theirs))
     rows = connection.execute(query).all()

@@ -150,7 +150,6 @@ class Begun:
 
     chunk: Chunk
     token: str  #: names the process and the attempt
-    account: str
     began_at: float  #: Unix seconds by the clock of the database
 
 
@@ -319,7 +318,12 @@ def orphaned(
 
 
 def _kept(call: Begun, content: bytes | None, failure: str, job: int) -> dict[str, Any]:
-    known = {"account": call.account, "token": call.token, "call": _encoded(call.chunk), "began_at": call.began_at}
+    known = {
+        "account": call.chunk.account,
+        "token": call.token,
+        "call": _encoded(call.chunk),
+        "began_at": call.began_at,
+    }
     return {**known, "content": content, "failure": failure, "channel": ANSWERS, "job": job}
 
 
@@ -340,4 +344,4 @@ def _begun(row: Row[Any] | None) -> Begun | None:
     call_items = tuple(Item(*item) for item in row.items)
     key = (row.id, row.batch_id, row.service_id, row.attempt_number, row.attempt_id)
     chunk = Chunk(*key, call_items, row.doubt_attempt, row.cleared, row.account)
-    return Begun(chunk, row.taken_by, row.account, row.begun_at)
+    return Begun(chunk, row.taken_by, row.begun_at)

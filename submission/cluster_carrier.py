@@ -239,4 +239,4 @@ class ClusterCarrier:
 
     def _end(self, connection: Transaction, chunk: Chunk, begun_at: float, failure: str) -> None:
         token = f"{chunk.attempt_id} {self._account}"
-        handed_calls.keep(connection, Begun(chunk, token, self._account, begun_at), None, failure)
+        handed_calls.keep(connection, Begun(chunk, token, begun_at), None, failure)

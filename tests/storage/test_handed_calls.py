@@ -81,7 +81,7 @@ def test_a_call_is_begun_once_with_what_it_is_to_send(database: IMEIDatabase) ->
     before = clock(database)
     call = begun(database, first)
     assert call.chunk == chunk
-    assert (call.token, call.account) == (f"{first} s", ACCOUNT)
+    assert (call.token, call.chunk.account) == (f"{first} s", ACCOUNT)
     assert before <= call.began_at <= clock(database)
     assert begin(database, first) is None
     assert not is_open(database, first)
@@ -297,7 +297,7 @@ def test_an_answer_is_taken_once_and_tells_whether_its_call_is_known(database: I
     call = begun(database, known)
     keep(database, call)
     for token in (f"{planned} s", "999 s"):
-        keep(database, Begun(call.chunk, token, ACCOUNT, 1.0))
+        keep(database, Begun(call.chunk, token, 1.0))
     with database.write() as connection:
         first, second, third = sorted(handed_calls.stored(connection, ACCOUNT)[0])
         assert handed_calls.take(connection, [first, second, 999]) == {first: True, second: False}
@@ -464,7 +464,7 @@ def test_a_call_gets_no_answer_when_its_time_or_its_worker_is_gone(
 
 ANSWERED: dict[str, Callable[[IMEIDatabase, int], None]] = {
     "has ended": lambda database, one: do(database, "UPDATE attempts SET ended_at = now() WHERE id = ?", one),
-    "has an answer": lambda database, one: keep(database, Begun(on_the_wire(database)[0], f"{one} s", ACCOUNT, 1.0)),
+    "has an answer": lambda database, one: keep(database, Begun(on_the_wire(database)[0], f"{one} s", 1.0)),
 }
 
 
@@ -475,7 +475,7 @@ def test_a_call_is_not_given_up_that(database: IMEIDatabase, answer: Callable[[I
     assert orphaned(database, first, second).keys() == {first, second}
     answer(database, first)
     assert orphaned(database, first, second).keys() == {second}
-    keep(database, Begun(on_the_wire(database)[0], f"{second}2 s", ACCOUNT, 1.0))
+    keep(database, Begun(on_the_wire(database)[0], f"{second}2 s", 1.0))
     assert orphaned(database, first, second).keys() == {second}
 
 

@@ -122,7 +122,7 @@ def test_an_answer_to_a_call_that_was_lost_is_recorded(promoted: dict[str, IMEID
         run(connection, f"DELETE FROM attempts WHERE id = {chunk.attempt_id}")
         run(connection, f"UPDATE chunks SET state = 'planned', attempt = 0 WHERE id = {chunk.chunk_id}")
     with at_once(database) as connection:
-        handed_calls.keep(connection, Begun(chunk, f"{chunk.attempt_id} x", ACCOUNT, time.time()), ANSWER)
+        handed_calls.keep(connection, Begun(chunk, f"{chunk.attempt_id} x", time.time()), ANSWER)
     options = Options(pool=ThreadPoolExecutor)
     carrier = ClusterCarrier(database, ACCOUNT, options, Throttle(5), time.monotonic)
     answers = carrier.collect(0.0, [])
