@@ -318,12 +318,8 @@ def orphaned(
 
 
 def _kept(call: Begun, content: bytes | None, failure: str, job: int) -> dict[str, Any]:
-    known = {
-        "account": call.chunk.account,
-        "token": call.token,
-        "call": _encoded(call.chunk),
-        "began_at": call.began_at,
-    }
+    chunk = call.chunk
+    known = {"account": chunk.account, "token": call.token, "call": _encoded(chunk), "began_at": call.began_at}
     return {**known, "content": content, "failure": failure, "channel": ANSWERS, "job": job}
 
 
