@@ -1,4 +1,4 @@
-"""The duties of who calls the provider: small pieces of work, each done again and again.
+"""The duties of the process that calls the provider: small pieces of work, each done again and again.
 
 In one process each duty has a thread; with workers on several machines its turns are jobs.
 """

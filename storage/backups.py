@@ -88,11 +88,11 @@ def needs_server_backups(database: IMEIDatabase) -> bool:
 def backup_state(database: IMEIDatabase) -> BackupState:
     """Return how backups went."""
     with database.read() as connection:
-        last, failed = read_setting(connection, LAST), read_setting(connection, FAILED)
-    state = BackupState(Backup(**json.loads(last)) if last else None)
-    problem = FailedBackup(**json.loads(failed)) if failed else None
-    is_newer = problem and (state.last is None or problem.at > state.last.at)
-    return BackupState(state.last, problem if is_newer else None)
+        made, missed = read_setting(connection, LAST), read_setting(connection, FAILED)
+    last = Backup(**json.loads(made)) if made else None
+    failed = FailedBackup(**json.loads(missed)) if missed else None
+    is_newer = failed and (last is None or failed.at > last.at)
+    return BackupState(last, failed if is_newer else None)
 
 
 def next_backup(after: datetime, at: time) -> datetime:

@@ -148,18 +148,14 @@ def _copy_table(source: Connection, target: Transaction, table: Table, tell: Tel
 
 def _pieces(source: Connection, table: Table) -> Iterator[Sequence[tuple[Any, ...]]]:
     """Yield the rows of a table as SQLite has them, in the order of the key."""
-    driver, query = _driver(source), _query(source, table)
+    driver = _driver(source)
+    query = str(select(table).order_by(*table.primary_key.columns).compile(dialect=source.dialect))
     try:
         cursor = driver.execute(query)
         while piece := cursor.fetchmany(PIECE):
             yield piece
     except source.dialect.loaded_dbapi.OperationalError as error:
         raise CopyError(_undecodable(driver, table, query) or f"{table.name} cannot be read: {error}.") from error
-
-
-def _query(source: Connection, table: Table) -> str:
-    order = list(table.primary_key.columns)
-    return str(select(table).order_by(*order).compile(dialect=source.dialect))
 
 
 def _undecodable(driver: Any, table: Table, query: str) -> str:
