@@ -13,16 +13,16 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl, urlencode
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, exists, func, insert, select, update
 
 from amounts import exceeds
 from database import Transaction, utc_now
-from grading import Verdict
 from orders import AutomationKind, BatchState, OrderStatus, RunKind
 from people import Actor
 from schema import automation_phones, automation_runs, automations, batches, each_of, orders, services, status_changes
 from storage.batch_queries import spent_or_promised, spent_or_promised_by_batch
 from storage.order_terms import OrderFilter
+from storage.stop_loss import bad_results
 
 #: The source of batches that automations make.
 SOURCE = "automation"
@@ -250,11 +250,7 @@ def bad_results_since(connection: Connection, automation: Automation, newest: in
     since = automation_runs.c.at >= automation.changed_at
     ordered = _batches_of(automation.automation_id).where(since).order_by(automation_runs.c.id.desc())
     theirs = orders.c.batch_id.in_(select(ordered.limit(JUDGED_RUNS).subquery().c.batch_id))
-    graded = select(orders.c.verdict, orders.c.status).where(theirs, func.coalesce(orders.c.verdict, "") > "")
-    found = graded.order_by(orders.c.id.desc()).limit(newest).subquery()
-    is_bad = or_(found.c.verdict == Verdict.FAIL, found.c.status == OrderStatus.REJECTED)
-    bad, results = connection.execute(select(func.count().filter(is_bad), func.count()).select_from(found)).one()
-    return int(bad), int(results)
+    return bad_results(connection, theirs, orders.c.id.desc(), newest)
 
 
 def _batches_of(automation_id: int) -> Select[Any]:

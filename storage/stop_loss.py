@@ -6,8 +6,9 @@ A batch is judged once. So one that a person resumes goes on, whatever its later
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
 from database import IMEIDatabase, Transaction, read_setting
 from grading import StopLoss, Verdict, stop_loss_from_json
@@ -37,7 +38,7 @@ def apply(connection: Transaction, batch_ids: Iterable[int]) -> None:
         batches.c.id.in_(list(batch_ids)), batches.c.state == BatchState.RUNNING, ~batches.c.is_judged
     )
     for batch_id in connection.execute(running).scalars().all():
-        bad, results = _first_results(connection, batch_id, limit.first)
+        bad, results = bad_results(connection, orders.c.batch_id == batch_id, orders.c.id, limit.first)
         is_hit = limit.is_hit(bad)
         if is_hit or results == limit.first:
             connection.execute(update(batches).where(batches.c.id == batch_id).values(is_judged=True))
@@ -45,11 +46,13 @@ def apply(connection: Transaction, batch_ids: Iterable[int]) -> None:
             batch_states.pause(connection, batch_id, limit.notice(bad, results))
 
 
-def _first_results(connection: Transaction, batch_id: int, first: int) -> tuple[int, int]:
-    """Return how many of the first results of a batch are bad, and how many there are."""
+def bad_results(
+    connection: Connection, which: ColumnElement[bool], order: ColumnElement[Any], most: int
+) -> tuple[int, int]:
+    """Return how many of the first results in an order fail or are rejected, and how many were looked at."""
     # coalesce() keeps SQLite from the index of verdicts, which holds those of every batch.
-    of_batch = select(orders.c.verdict, orders.c.status).where(orders.c.batch_id == batch_id)
-    found = of_batch.where(func.coalesce(orders.c.verdict, "") > "").order_by(orders.c.id).limit(first).subquery()
+    graded = select(orders.c.verdict, orders.c.status).where(which, func.coalesce(orders.c.verdict, "") > "")
+    found = graded.order_by(order).limit(most).subquery()
     is_bad = or_(found.c.verdict == Verdict.FAIL, found.c.status == OrderStatus.REJECTED)
     bad, results = connection.execute(select(func.count().filter(is_bad), func.count()).select_from(found)).one()
     return int(bad), int(results)
