@@ -8,7 +8,7 @@ an answer of the name server that changes later changes nothing. This module con
 import re
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -71,7 +71,7 @@ def find_endpoint(url: str, allowed: Sequence[Network], resolve: Resolve = look_
     outside = [address for address in found if not is_allowed(address, allowed)]
     if outside:
         _check_public(endpoint, outside)
-    return Endpoint(endpoint.is_tls, endpoint.host, endpoint.port, endpoint.path, tuple(map(str, found)))
+    return replace(endpoint, addresses=tuple(map(str, found)))
 
 
 def read_url(url: str) -> Endpoint:

@@ -280,18 +280,6 @@ class day_of(GenericFunction[str]):
     inherit_cache = True
 
 
-class greatest(GenericFunction[Any]):
-    """The largest of several values of one row, none of which may be NULL."""
-
-    inherit_cache = True
-
-
-class least(GenericFunction[Any]):
-    """The smallest of several values of one row, none of which may be NULL."""
-
-    inherit_cache = True
-
-
 class place_in(GenericFunction[int]):
     """Where the second text begins in the first one, from 1; 0: nowhere."""
 
@@ -353,8 +341,6 @@ class newest_number(GenericFunction[int]):
 WRITTEN: tuple[tuple[type[GenericFunction[Any]], str, str], ...] = (
     (day_of, SQLITE, "date({})"),
     (day_of, POSTGRESQL, "to_char({}, 'YYYY-MM-DD')"),
-    (greatest, SQLITE, "max({})"),
-    (least, SQLITE, "min({})"),
     (place_in, SQLITE, "instr({})"),
     (place_in, POSTGRESQL, "strpos({})"),
     (unindexed, SQLITE, "coalesce({}, NULL)"),

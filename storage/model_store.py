@@ -5,8 +5,7 @@ and no files.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Self
 
 from sqlalchemy import Connection, bindparam, delete, func, select
@@ -141,9 +140,11 @@ def import_models(database: IMEIDatabase, rows: Iterable[TacRow]) -> Imported:
         stored = {row[0]: row for row in connection.execute(query)}
     new = [row for tac, row in given.items() if tac not in stored]
     changed = [row for tac, row in given.items() if tac in stored and row != tuple(stored[tac])]
-    for part in _parts([*new, *changed]):
+    written = [*new, *changed]
+    for start in range(0, len(written), WRITTEN_AT_ONCE):
         with database.write() as connection:
-            connection.execute(INSERT_IMPORTED, {"rows": json.dumps(part), "now": utc_now()})
+            part = json.dumps(written[start : start + WRITTEN_AT_ONCE])
+            connection.execute(INSERT_IMPORTED, {"rows": part, "now": utc_now()})
     return Imported(len(new), len(changed), len(given) - len(new) - len(changed))
 
 
@@ -151,9 +152,3 @@ def forget_imported(database: IMEIDatabase) -> int:
     """Delete the imported list; return how many TACs it had."""
     with database.write() as connection:
         return connection.execute(delete(imported_models)).rowcount
-
-
-def _parts(rows: Sequence[TacRow]) -> Iterator[list[TacRow]]:
-    left = iter(rows)
-    while part := list(islice(left, WRITTEN_AT_ONCE)):
-        yield part

@@ -90,7 +90,7 @@ def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[Order]:
     last, limit = None, WALKED_FIRST
     while True:
         with database.read() as connection:
-            rows = [Order.from_row(row) for row in connection.execute(page_query(chosen, guided, last, limit)).all()]
+            rows = guided_page(connection, chosen, guided, last, limit)
         yield from rows
         if len(rows) < limit:
             return

@@ -52,8 +52,7 @@ def test_two_lists_of_one_statement_stay_apart(database: IMEIDatabase) -> None:
 def test_functions_with_other_names_give_the_same_value(database: IMEIDatabase) -> None:
     database.insert_order({"order_id": "1", "imei": "x", "order_date": "2026-11-25T23:30:00-02:00"})
     with database.read() as connection:
-        given = select(func.day_of(orders.c.order_date), func.greatest(orders.c.id, 5), func.least(orders.c.id, 5))
-        assert connection.execute(given).one() == ("2026-11-26", 5, 1)
+        assert connection.execute(select(func.day_of(orders.c.order_date))).scalar_one() == "2026-11-26"
         assert connection.execute(select(func.place_in("Completed", "ple"))).scalar_one() == 4
 
 
