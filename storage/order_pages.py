@@ -110,7 +110,10 @@ def page(
     verdicts are those that some of the orders have, worst first, as far as that is known.
     """
     with database.read() as connection:
-        return _page(connection, chosen, sort, after, limit, verdicts)
+        if sort in BY_VERDICT:
+            words = [word for word in VERDICTS[sort] if word in verdicts]
+            return _by_verdict(connection, chosen, words, _place(after), limit)
+        return _sorted(connection, chosen, guide(connection, chosen), sort, after, limit)
 
 
 def listed(database: IMEIDatabase, chosen: OrderFilter, wanted: Sort, after: str, limit: int) -> Listed:
@@ -138,15 +141,6 @@ def key(order: Order, sort: Sort) -> str:
         return str(order.id)
     group = order.verdict or PENDING if sort in BY_VERDICT else getattr(order, sort.column) or _nothing(sort)
     return f"{group}{PARTING}{order.id}"
-
-
-def _page(
-    connection: Connection, chosen: OrderFilter, sort: Sort, after: str, limit: int, verdicts: Sequence[str]
-) -> list[Order]:
-    if sort in BY_VERDICT:
-        words = [word for word in VERDICTS[sort] if word in verdicts]
-        return _by_verdict(connection, chosen, words, _place(after), limit)
-    return _sorted(connection, chosen, guide(connection, chosen), sort, after, limit)
 
 
 def _sorted(
