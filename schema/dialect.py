@@ -79,6 +79,7 @@ class _Words(TextClause):
     inherit_cache = True
 
 
+@cache
 def sql(words: str) -> TextClause:
     """Return a statement in words that both databases understand."""
     statement = text(words)
@@ -174,7 +175,7 @@ def insert_rows(connection: Connection, words: str, rows: Sequence[Sequence[int 
 
 
 def _insert_json(connection: Connection, words: str, rows: Sequence[Sequence[Any]], given: Mapping[str, Any]) -> int:
-    return connection.execute(_cached(words), {"rows": json.dumps(rows), **given}).rowcount
+    return connection.execute(sql(words), {"rows": json.dumps(rows), **given}).rowcount
 
 
 def _insert_bound(connection: Connection, words: str, rows: Sequence[Sequence[Any]], given: Mapping[str, Any]) -> int:
@@ -182,11 +183,6 @@ def _insert_bound(connection: Connection, words: str, rows: Sequence[Sequence[An
     values = (value.isoformat(" ") if isinstance(value, datetime) else value for value in given.values())
     bound = _bound(words, tuple(given), len(rows))
     return connection.exec_driver_sql(bound, (*values, *chain.from_iterable(rows))).rowcount
-
-
-@cache
-def _cached(words: str) -> TextClause:
-    return sql(words)
 
 
 @cache
