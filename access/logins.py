@@ -15,8 +15,9 @@ instant cannot pass the limit. This module must not know requests. Times are Uni
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_address, ip_network
+from typing import NamedTuple
 
 from access.passwords import Passwords
 from access.second_factor import accepts_code
@@ -46,8 +47,7 @@ class LoginRefusedError(Exception):
         self.wait = wait  #: seconds until the next attempt is checked
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(NamedTuple):
     """The three counters of an attempt."""
 
     pair: Attempts  #: this account from this network
@@ -74,10 +74,6 @@ class Counters:
         account = self.account if self.pair.known else _one_less(self.account, ATTACK)
         known = Attempts(self.pair.subject, last_at=now, known=True)
         return Counters(known, _one_less(self.network, FREE_OF_NETWORK), account)
-
-    def all(self) -> tuple[Attempts, Attempts, Attempts]:
-        """Return the three, to be stored."""
-        return self.pair, self.network, self.account
 
 
 class Logins:
@@ -117,13 +113,13 @@ class Logins:
             counters = _counters(connection, subjects)
             _refuse_early(counters, now)
             counters = counters.after_failure(now)
-            login_failure_store.save(connection, counters.all())
+            login_failure_store.save(connection, counters)
         return counters.wait(now)
 
     def _count_success(self, subjects: tuple[str, str, str]) -> None:
         with self._database.write() as connection:
             counters = _counters(connection, subjects)
-            login_failure_store.save(connection, counters.after_success(self._clock()).all())
+            login_failure_store.save(connection, counters.after_success(self._clock()))
 
     def _rehash(self, secrets: Secrets, password: str) -> None:
         """Store a hash with today's parameters where the stored one has others."""

@@ -1,7 +1,7 @@
 """Links that show the report of a batch without a login. The link itself is never stored, only its SHA-256."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
@@ -20,7 +20,7 @@ class NewLink:
     """A link to be made."""
 
     batch_id: int
-    person: str  #: who makes it
+    created_by: str  #: the name of the user or token
     expires_at: datetime  #: UTC
     has_prices: bool
     has_imeis: bool
@@ -62,18 +62,9 @@ BY_HASH = LINKS.where(COLUMNS.token_hash == bindparam("digest"))
 
 def add(database: IMEIDatabase, new: NewLink, token_hash: str) -> int:
     """Store a link by its SHA-256 in hexadecimal, and return its id."""
-    values = {
-        "batch_id": new.batch_id,
-        "token_hash": token_hash,
-        "has_prices": new.has_prices,
-        "has_imeis": new.has_imeis,
-        "has_csv": new.has_csv,
-        "created_at": utc_now(),
-        "created_by": new.person,
-        "expires_at": new.expires_at,
-    }
+    link = insert(report_links).values(**asdict(new), token_hash=token_hash, created_at=utc_now())
     with database.write() as connection:
-        return int(connection.execute(insert(report_links).values(**values).returning(COLUMNS.id)).scalar_one())
+        return int(connection.execute(link.returning(COLUMNS.id)).scalar_one())
 
 
 def find(database: IMEIDatabase, token_hash: str) -> ReportLink | None:

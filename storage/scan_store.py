@@ -1,7 +1,7 @@
 """The scans of scan mode, by session, each with what became of it. This module places nothing and knows no request."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -97,17 +97,8 @@ def record_in(connection: Connection, new: NewScan) -> int:
     earlier = _earlier(connection, new)
     if earlier is not None:
         return earlier
-    values = {
-        "session": new.session,
-        "imei": new.imei,
-        "service_id": new.service_id,
-        "batch_id": new.batch_id,
-        "order_row": new.order_row,
-        "is_new": new.is_new,
-        "scanned_by": new.scanned_by,
-        "scanned_at": utc_now(),
-    }
-    return int(connection.execute(insert(scans).values(**values).returning(scans.c.id)).scalar_one())
+    scan = insert(scans).values(**asdict(new), scanned_at=utc_now()).returning(scans.c.id)
+    return int(connection.execute(scan).scalar_one())
 
 
 def scans_of(database: IMEIDatabase, session: str, limit: int, ids: Sequence[int] | None = None) -> list[Scan]:

@@ -1,9 +1,9 @@
 """Sessions of logged-in users: one row each, by the hash of the random id in the cookie. Times are UTC."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
 
@@ -52,16 +52,11 @@ class Session:
         return cls(session_id, created_at, seen_at, proved_at, address, browser, User.from_row(user))
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The oldest times of a session that is not over."""
+class Limits(NamedTuple):
+    """The oldest times of a session that is not over: the parameters of OPEN."""
 
     seen_after: datetime
     created_after: datetime
-
-    def terms(self) -> dict[str, datetime]:
-        """Return the parameters of OPEN."""
-        return {"seen_after": self.seen_after, "created_after": self.created_after}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +72,12 @@ class NewSession:
 def add_session(connection: Connection, new: NewSession, now: datetime, forget_before: datetime) -> None:
     """Store a session that begins now. Delete those that began before forget_before."""
     connection.execute(delete(sessions).where(sessions.c.created_at < forget_before))
-    values = {"id_hash": new.id_hash, "user_id": new.user_id, "address": new.address, "browser": new.browser}
-    connection.execute(insert(sessions).values(**values, created_at=now, seen_at=now, proved_at=now))
+    connection.execute(insert(sessions).values(**asdict(new), created_at=now, seen_at=now, proved_at=now))
 
 
 def find_session(connection: Connection, id_hash: str, limits: Limits) -> Session | None:
     """Return the session of this hash; None where it is over or its user is disabled."""
-    row = connection.execute(BY_HASH, {"id_hash": id_hash, **limits.terms()}).first()
+    row = connection.execute(BY_HASH, {"id_hash": id_hash, **limits._asdict()}).first()
     return Session.from_row(row) if row else None
 
 
@@ -91,7 +85,7 @@ def open_sessions(connection: Connection, limits: Limits, user_id: int | None = 
     """Return the sessions of a user, or of all users, that are not over, the last seen first."""
     query = OPEN.order_by(sessions.c.seen_at.desc())
     query = query if user_id is None else query.where(sessions.c.user_id == user_id)
-    return [Session.from_row(row) for row in connection.execute(query, limits.terms())]
+    return [Session.from_row(row) for row in connection.execute(query, limits._asdict())]
 
 
 def mark_seen(connection: Connection, session_id: int, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """Tokens of programs, with the person who made each. The token itself is never stored, only its SHA-256."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -121,22 +121,13 @@ def listed(database: IMEIDatabase) -> list[StoredToken]:
 
 def add(database: IMEIDatabase, new: NewToken, token_hash: str, hint: str) -> int | None:
     """Store a token and return its id; None where a token that is not revoked has this name."""
-    values = {
-        "name": new.name,
-        "token_hash": token_hash,
-        "hint": hint,
-        "role": new.role,
-        "scopes": " ".join(scope for scope in Scope if scope in new.scopes),
-        "user_id": new.user_id,
-        "daily_limit": new.daily_limit,
-        "created_at": utc_now(),
-        "expires_at": new.expires_at,
-    }
+    values = asdict(new) | {"scopes": " ".join(scope for scope in Scope if scope in new.scopes)}
+    token = insert(api_tokens).values(**values, token_hash=token_hash, hint=hint, created_at=utc_now())
     taken = select(COLUMNS.id).where(COLUMNS.name == new.name, COLUMNS.revoked_at.is_(None))
     with database.write() as connection:
         if connection.execute(taken).first() is not None:
             return None
-        return int(connection.execute(insert(api_tokens).values(**values).returning(COLUMNS.id)).scalar_one())
+        return int(connection.execute(token.returning(COLUMNS.id)).scalar_one())
 
 
 def revoke(database: IMEIDatabase, token_id: int) -> bool:

@@ -41,7 +41,7 @@ def create(batch_id: int) -> ResponseReturnValue:
         abort(400, f"A link expires after {', '.join(map(str, DAYS))} days.")
     new = NewLink(
         batch_id=batch.batch_id,
-        person=current_actor().name,
+        created_by=current_actor().name,
         expires_at=utc_now() + timedelta(days=days),
         has_prices="prices" in form,
         has_imeis="imeis" in form,
