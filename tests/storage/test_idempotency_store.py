@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from handmade_calls import planned
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from database import IMEIDatabase, utc_now
 from schema import idempotency_keys
@@ -41,6 +41,9 @@ def test_an_answer_is_given_again_to_the_same_request_only(database: IMEIDatabas
         claim(database, key)
     answer(database, KEY, "the answer", batch_id)
     assert claim(database, KEY) == "the answer"
+    with database.read() as connection:
+        bound = connection.execute(select(idempotency_keys).where(idempotency_keys.c.batch_id == batch_id)).one()
+    assert (bound.caller, bound.key) == (KEY.caller, KEY.key)
     with pytest.raises(KeyReusedError):
         claim(database, replace(KEY, body_hash="another"))
     for key in OTHERS:

@@ -111,6 +111,7 @@ def test_a_scan_has_its_batch_outcome_and_order(database: IMEIDatabase) -> None:
     assert placed.order
     assert (placed.outcome, placed.order.imei, placed.order.batch_id) == (Outcome.ORDERED, FIRST, batch_id)
     assert (placed.state, placed.notice, placed.is_new, placed.service_id) == (BatchState.FINISHED, "", True, SERVICE)
+    order(database)  # a later one, of no batch
     assert scan_store.scans_of(database, "desk", 10, [placed.scan_id]) == [placed]
     assert scan_store.scans_of(database, "evening", 10, [placed.scan_id]) == []
     assert scan_store.scans_of(database, "desk", 10, []) == []
