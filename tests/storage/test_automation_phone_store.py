@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from handmade_calls import planned
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from database import IMEIDatabase
 from orders import AutomationKind, RunKind
@@ -53,12 +53,15 @@ def test_results_behind_the_mark_that_fit_arrive_in_their_order(database: IMEIDa
     result(database, "4", status="Rejected")
     last = result(database, "1")
     with database.write() as connection:
+        row = select(status_changes.c.order_row).where(status_changes.c.id == last).scalar_subquery()
+        back = {"order_row": row, "old": "Completed", "new": "In Process", "changed_at": NOW}
+        newest = connection.execute(insert(status_changes).values(back).returning(status_changes.c.id)).scalar_one()
         later = update(status_changes).where(status_changes.c.id > first)
         connection.execute(later.values(changed_at=NOW + timedelta(seconds=1)))
     automation = replace(automation, after_change=before)
-    assert arrived(database, automation) == Arrived(last, [("2", first), ("1", last)], NOW)
-    assert arrived(database, replace(automation, after_change=last)) == Arrived(last, [], None)
-    assert arrived(database, replace(automation, after_change=last + 1)) == Arrived(last + 1, [], None)
+    assert arrived(database, automation) == Arrived(newest, [("2", first), ("1", last)], NOW)
+    assert arrived(database, replace(automation, after_change=last)) == Arrived(newest, [], None)
+    assert arrived(database, replace(automation, after_change=newest + 1)) == Arrived(newest + 1, [], None)
 
 
 def test_results_that_an_automation_ordered_start_none(database: IMEIDatabase, automation: Automation) -> None:

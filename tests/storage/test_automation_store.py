@@ -321,11 +321,14 @@ def test_bad_results_are_those_of_the_newest_batches_since_it_was_turned_on(
         add_run(database, automation, batch_id, at=since - timedelta(seconds=1) if place == 0 else since)
         with database.write() as connection:
             connection.execute(insert(orders), [result | {"batch_id": batch_id} for result in results])
+            if place == 2:
+                worse = {"imei": "1", "batch_id": batch_id, "verdict": "fail", "status": "Completed"}
+                connection.execute(insert(orders).values(**worse))
 
     def bad(newest: int) -> tuple[int, int]:
         with database.read() as connection:
             return automation_store.bad_results_since(connection, get(connection, automation_id), newest)
 
-    assert [bad(newest) for newest in (1, 2, 5, 100)] == [(1, 1), (1, 2), (4, 5), (6, 8)]
+    assert [bad(newest) for newest in (1, 2, 5, 100)] == [(1, 1), (2, 2), (4, 5), (7, 9)]
     monkeypatch.setattr(automation_store, "JUDGED_RUNS", 1)
-    assert bad(100) == (3, 4)
+    assert bad(100) == (4, 5)
