@@ -27,7 +27,7 @@ from storage import batch_queries, order_queries
 from web import Export
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def context(app: Flask) -> Iterator[None]:
     """A request, for the addresses in answers."""
     with app.test_request_context():
@@ -65,6 +65,7 @@ def test_each_answer_has_each_field_whatever_it_is_made_of(answer: type[Schema])
     assert required == set(answer().fields) - {"errors"}
 
 
+@pytest.mark.usefixtures("context")
 def test_a_batch_shows_where_it_stands_and_where_its_parts_are(database: IMEIDatabase) -> None:
     batch_id = order_batch(database, imeis(3))
     found = batch_queries.progress(database, batch_id)
@@ -77,6 +78,7 @@ def test_a_batch_shows_where_it_stands_and_where_its_parts_are(database: IMEIDat
     assert shown["links"] == links | {"self": "/api/v1/batches/1"}
 
 
+@pytest.mark.usefixtures("context")
 def test_a_batch_that_has_not_begun_has_times_of_null() -> None:
     progress = Progress(
         *(7, "Lot", "running", CARRIER.package_id, CARRIER.title, 0.08, 0),  # type: ignore[arg-type]
@@ -121,6 +123,7 @@ def test_a_service_has_the_names_of_the_api() -> None:
     assert ServiceAnswer().dump({"package_id": "1", "orderable": False})["is_orderable"] is False
 
 
+@pytest.mark.usefixtures("context")
 def test_a_file_that_is_being_built_is_accepted_with_the_address_to_ask() -> None:
     export = Export("a-token", "orders.csv", 12, rows=3, notices=("One.",))
     answer = make_response(accepted(export))

@@ -16,7 +16,7 @@ from storage.order_terms import OrderFilter
 from web.filters import FIELDS
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def context(app: Flask) -> Iterator[None]:
     """A request for orders, for the address of the next page."""
     with app.test_request_context("/api/v1/orders?fmi=ON&cursor=5"):
@@ -49,6 +49,7 @@ def test_an_imei_is_given_whole(imei: str, is_valid: bool) -> None:
     assert ("imei" in FilterForm().validate({"imei": imei})) is not is_valid
 
 
+@pytest.mark.usefixtures("context")
 def test_a_filter_is_read_as_that_of_the_history(database: IMEIDatabase) -> None:
     ordered(database, 3)
     given = {"imei": "353370080000011", "fmi": "on", "since": "2026-01-02", "batch": "7", "mismatch": "1", "limit": 9}
@@ -59,12 +60,14 @@ def test_a_filter_is_read_as_that_of_the_history(database: IMEIDatabase) -> None
     assert filter_of({}) == OrderFilter()
 
 
+@pytest.mark.usefixtures("context")
 def test_a_filter_that_is_not_valid_names_each_parameter() -> None:
     assert refused({"fmi": "maybe", "batch": "x", "since": "2026-13-01"}) == ["fmi", "since", "batch"]
     assert refused({"imei": "353370080000011", "q": "35"}) == ["q"]
     assert refused({"person": "nobody"}) == ["person"]
 
 
+@pytest.mark.usefixtures("context")
 @pytest.mark.parametrize("sort", [Sort.NEWEST, Sort.OLDEST])
 def test_each_order_is_on_one_page_and_the_last_page_has_no_next_one(database: IMEIDatabase, sort: Sort) -> None:
     numbers = ordered(database, 5)

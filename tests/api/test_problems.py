@@ -14,9 +14,9 @@ from web.access import described
 
 
 @pytest.fixture(autouse=True)
-def context(app: Flask) -> Iterator[None]:
+def context() -> Iterator[None]:
     """A request for an address that needs quoting."""
-    with app.test_request_context("/api/v1/bätches/a b"):
+    with Flask("test").test_request_context("/api/v1/bätches/a b"):
         g.request_id = "0123456789ab"
         yield
 

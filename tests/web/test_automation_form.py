@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
-from web_client import CARRIER, MAIL
+from web_client import CARRIER, MAIL, SERVICES
 from werkzeug.datastructures import MultiDict
 
 from database import IMEIDatabase
-from orders import AutomationKind, NotPossibleError
+from orders import AutomationKind, Catalogue, NotPossibleError
 from people import Actor, Role
 from storage import automation_store
 from storage.automation_store import Automation, Terms
@@ -31,7 +32,10 @@ ACTOR = Actor("otto", Role.OPERATOR)
 
 
 @pytest.fixture(autouse=True)
-def context(app: Flask) -> Iterator[None]:
+def context() -> Iterator[None]:
+    """An app that knows nothing but the list of services."""
+    app, catalogue = Flask("test"), Catalogue(tuple(SERVICES), 0.0, stale=False, error="")
+    app.extensions["backend"] = SimpleNamespace(catalog=SimpleNamespace(current=lambda: catalogue))
     with app.app_context():
         yield
 
