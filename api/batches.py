@@ -11,7 +11,7 @@ from marshmallow import fields, post_load, validate
 
 from amounts import plural
 from api.answers import BatchAnswer, BatchList, NewBatchAnswer, batch_links
-from api.fields import CURSOR_WORDS, Dollars, Flag, FormSchema, Several, TextLine, Whole
+from api.fields import CURSOR_WORDS, Dollars, Flag, FormSchema, Several, TextLine, Whole, limit_field
 from api.intake import Source, Taken, take
 from api.once import KEY_HEADER, Keep, KeptReply, reply_once
 from api.operations import next_page, operation, operations
@@ -119,7 +119,7 @@ class BatchQuery(FormSchema):
     person = TextLine(load_default="", metadata={"description": "Who ordered."})
     tag = TextLine(load_default="", metadata={"description": "A tag of the batch, in any capitals."})
     cursor = Whole(1, 2**62 - 1, metadata={"description": CURSOR_WORDS})
-    limit = Whole(1, 100, load_default=50, metadata={"description": "Most on a page, up to 100."})
+    limit = limit_field(100, 50)
 
 
 class NamesForm(FormSchema):

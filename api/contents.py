@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from marshmallow import fields, validate
 
 from api.answers import FILES, VERDICTS, BatchAnswer, ExportAnswer, ItemList, OrderList, accepted, batch_links
-from api.fields import CURSOR_WORDS, FormSchema, TextLine, Whole
+from api.fields import CURSOR_WORDS, FormSchema, Whole, cursor_field, limit_field
 from api.filters import page_of_orders
 from api.operations import next_page, operation, operations
 from api.problems import Problem, ProblemKind
@@ -30,7 +30,7 @@ class ItemQuery(FormSchema):
 
     outcome = fields.String(validate=validate.OneOf(list(map(str, Outcome))))
     cursor = Whole(1, 2**62 - 1, metadata={"description": CURSOR_WORDS})
-    limit = Whole(1, 1000, load_default=100, metadata={"description": "Most on a page, up to 1,000."})
+    limit = limit_field(1000, 100)
 
 
 class ResultQuery(FormSchema):
@@ -38,8 +38,8 @@ class ResultQuery(FormSchema):
 
     verdict = fields.String(validate=validate.OneOf(VERDICTS), load_default="")
     sort = fields.String(validate=validate.OneOf([Sort.NEWEST, Sort.WORST]), load_default=Sort.WORST)
-    cursor = TextLine(60, load_default="", metadata={"description": CURSOR_WORDS})
-    limit = Whole(1, 500, load_default=100, metadata={"description": "Most on a page, up to 500."})
+    cursor = cursor_field()
+    limit = limit_field(500, 100)
 
 
 class SheetQuery(FormSchema):

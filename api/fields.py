@@ -83,6 +83,16 @@ class Whole(fields.Integer):
         super().__init__(strict=True, validate=validate.Range(least, most), **more)
 
 
+def limit_field(most: int, usual: int) -> Whole:
+    """Return the field for the length of a page."""
+    return Whole(1, most, load_default=usual, metadata={"description": f"Most on a page, up to {most:,}."})
+
+
+def cursor_field() -> TextLine:
+    """Return the field for the cursor of a list of orders; "" is its first page."""
+    return TextLine(60, load_default="", metadata={"description": CURSOR_WORDS})
+
+
 class Flag(fields.Boolean):
     """True or false, and no other word for them."""
 

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from marshmallow import fields, validate
 
 from api.answers import MissingList, OrderAnswer, OrderList, SearchAnswer
-from api.fields import FormSchema, Several, TextLine, Whole
+from api.fields import CURSOR_WORDS, FormSchema, Several, TextLine, Whole, cursor_field, limit_field
 from api.filters import FilterForm, filter_of, invalid, page_of_orders
 from api.operations import next_page, operation, operations
 from api.problems import Problem, ProblemKind
@@ -32,8 +32,8 @@ class OrderQuery(FilterForm):
     """Which orders, and how many at once."""
 
     sort = fields.String(validate=validate.OneOf([Sort.NEWEST, Sort.OLDEST]), load_default=Sort.NEWEST)
-    cursor = TextLine(60, load_default="")
-    limit = Whole(1, 500, load_default=100)
+    cursor = cursor_field()
+    limit = limit_field(500, 100)
 
 
 class SearchForm(FormSchema):
@@ -45,15 +45,15 @@ class SearchForm(FormSchema):
 class SearchQuery(FilterForm):
     """Which orders of a search, and how many at once."""
 
-    cursor = TextLine(60, load_default="")
-    limit = Whole(1, 500, load_default=100)
+    cursor = cursor_field()
+    limit = limit_field(500, 100)
 
 
 class MissingQuery(FormSchema):
     """How many IMEIs at once."""
 
-    cursor = Whole(0, 10**9)
-    limit = Whole(1, 5000, load_default=1000)
+    cursor = Whole(metadata={"description": CURSOR_WORDS})
+    limit = limit_field(5000, 1000)
 
 
 @operation(blueprint, "GET", "/orders", OrderList, query=OrderQuery)
