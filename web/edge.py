@@ -20,21 +20,9 @@ if TYPE_CHECKING:
 #: Railway's probe asks for /health by this name.
 PROBE_HOST, PROBE_PATH = "healthcheck.railway.app", "/health"
 #: Prefixes of headers that proxies add. A request with one of them passed through a proxy.
-PROXY_HEADERS = tuple(
-    f"HTTP_{name}"
-    for name in [
-        "X_FORWARDED",
-        "FORWARDED",
-        "X_REAL_IP",
-        "VIA",
-        "X_CLIENT",
-        "X_RAILWAY",
-        "X_ENVOY",
-        "X_PROXY",
-        "X_ORIGINAL",
-        "CF_",
-        "TRUE_CLIENT",
-    ]
+PROXY_HEADERS = (
+    *("HTTP_X_FORWARDED", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA", "HTTP_X_CLIENT", "HTTP_X_RAILWAY"),
+    *("HTTP_X_ENVOY", "HTTP_X_PROXY", "HTTP_X_ORIGINAL", "HTTP_CF_", "HTTP_TRUE_CLIENT"),
 )
 REFUSAL = "The app does not know this address. Add its host name to TRUSTED_HOSTS and start the app again.\n"
 

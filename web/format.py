@@ -17,13 +17,6 @@ from storage.order_queries import Day
 from storage.rows import EarlierOrder, Order
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-CHUNKS = {
-    ChunkState.PLANNED: "Planned",
-    ChunkState.SENDING: "Sending",
-    ChunkState.ANSWERED: "Answered",
-    ChunkState.IN_DOUBT: "In doubt",
-    ChunkState.CANCELLED: "Cancelled",
-}
 #: Letters of the chunk map, which live.js decodes.
 LETTERS: dict[str, str] = {
     ChunkState.PLANNED: "p",
@@ -238,7 +231,6 @@ def template_filters() -> dict[str, Any]:
         "outcome_label": lambda outcome: Outcome(outcome).label,
         "outcome_hint": lambda outcome: Outcome(outcome).hint,
         "chunk_cells": chunk_cells,
-        "chunk_label": lambda state: CHUNKS[ChunkState(state)],
         "batch_title": batch_title,
         "percent": percent,
         "finding_class": finding_class,

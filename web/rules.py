@@ -7,9 +7,8 @@ change: the form carries the fingerprint of the rules that were tried.
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import Any
 
 from flask import Blueprint, flash, render_template, request
 from flask.typing import ResponseReturnValue
@@ -32,6 +31,7 @@ from people import Role
 from storage import order_queries, regrading, rule_trials, stop_loss, verdict_store
 from web.access import allow, describe, record_nothing
 from web.auth import current_user
+from web.format import sentence
 from web.redirects import go_to, refuse
 
 blueprint = Blueprint("settings", __name__, url_prefix="/settings")
@@ -188,12 +188,10 @@ def _read(lines: Sequence[Line], services: Mapping[str, str]) -> Entered:
 
 
 def _read_line(line: Line, services: Mapping[str, str]) -> tuple[Line, Rule | None]:
-    given: dict[str, Any] = {"verdict": line.verdict, "condition": line.condition, "value": line.value}
     try:
-        rule = checked_rule(**given, service_id=line.service_id)
+        rule = checked_rule(line.verdict, line.condition, line.value, line.service_id)
         if line.service_id and line.service_id not in services:
             raise RuleError("choose a service id of the list, or leave it blank.")
     except RuleError as error:
-        words = str(error)
-        return Line(**given, service_id=line.service_id, objection=words[:1].upper() + words[1:]), None
+        return replace(line, objection=sentence(str(error))), None
     return line, rule

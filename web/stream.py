@@ -23,7 +23,7 @@ from orders import BatchStage, BatchState, Outcome, Progress
 from storage import balance_store, batch_doubt, batch_queries
 from submission import balance_warning, balance_words
 from web.access import current_check
-from web.format import CHUNKS, LETTERS, batch_title, sentence, settled_words, stop_words
+from web.format import LETTERS, batch_title, sentence, settled_words, stop_words
 
 #: Seconds between two turns of a stream, and between two reads of a batch for all its streams.
 INTERVAL, FRESH = 0.5, 0.25
@@ -323,5 +323,5 @@ def stream(
 
 def chunk_words(progress: Progress) -> str:
     """Return the chunk map in words, for screen readers."""
-    parts = [f"{count:,} {CHUNKS[state].lower()}" for state, count in progress.chunks.items() if count]
+    parts = [f"{count:,} {state.replace('_', ' ')}" for state, count in progress.chunks.items() if count]
     return ", ".join(parts) or "no chunks"
