@@ -259,7 +259,7 @@ def start(backend: Backend, export: Export, build: Build) -> threading.Thread:
     folder = folder_of(backend)
     folder.mkdir(parents=True, exist_ok=True)
     _forget_old(folder)
-    if sum(found.alive for found in _all(folder)) >= MOST_AT_ONCE:
+    if sum(found.alive for found in filter(None, map(_load, folder.glob("*.json")))) >= MOST_AT_ONCE:
         abort(503, "Other exports are already being built. Try again when one of them is finished.")
     _save(folder, export)
     given = (folder, export, build, backend.stopping)
@@ -347,10 +347,6 @@ def _load(path: Path) -> Export | None:
         return Export(**state | {"notices": tuple(state.get("notices", ()))})
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _all(folder: Path) -> Iterator[Export]:
-    yield from filter(None, map(_load, folder.glob("*.json")))
 
 
 def export_or_404(token: str) -> Export:

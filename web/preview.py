@@ -3,7 +3,7 @@
 The upload's token is the confirm token of its batch, so that a second click gives the same batch.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -313,7 +313,7 @@ def _preview_page(found: Upload) -> str:
         delimiters=DELIMITERS,
         encodings={intake.chosen.encoding or "": intake.chosen.encoding or ""} | ENCODINGS,
         seconds=intake.seconds[:SAMPLES],
-        repaired=_repaired(intake),
+        repaired=grouped((r.row, f"{r.text} → {r.imei}", r.note) for r in intake.ready if r.note),
         rejected=grouped((r.row, r.text, r.reason) for r in intake.rejected),
         luhn=intake.luhn_failed[:SAMPLES],
         repeated=intake.repeated[:SAMPLES],
@@ -329,10 +329,6 @@ def _preview_page(found: Upload) -> str:
         warning=misfit_words(wrong, plan.service.title) if plan else "",
         others=sum(part.count for part in read.others),
     )
-
-
-def _repaired(intake: Intake) -> Sequence[Group]:
-    return grouped((r.row, f"{r.text} → {r.imei}", r.note) for r in intake.ready if r.note)
 
 
 def _ask_again(objection: str, service_id: str, text: str) -> ResponseReturnValue:

@@ -85,10 +85,11 @@ def _find(database: IMEIDatabase, text: str) -> Matches:
     if WHOLE_IMEI.fullmatch(number):
         orders = global_search.orders_beginning(database, number, most)
         return Matches(orders=orders, awaiting=global_search.batches_awaiting(database, number))
-    named = text.removeprefix("#")
+    named, wanted = text.removeprefix("#"), number or text
     is_batch, is_word = text != named, len(text) >= SHORTEST and " " not in text
+    is_order = len(wanted) >= SHORTEST and bool(number or is_word) and not is_batch
     return Matches(
-        orders=() if is_batch or not (number or is_word) else _orders(database, number or text, most),
+        orders=global_search.orders_beginning(database, wanted, most) if is_order else (),
         serials=global_search.orders_of_serial(database, text, most) if is_word and not is_batch else (),
         batches=global_search.find_batches(database, text, most),
         customers=() if is_batch else customer_names(database, text)[:most],
@@ -96,10 +97,6 @@ def _find(database: IMEIDatabase, text: str) -> Matches:
         tags=tag_words(database, most, named) if named else (),
         filters=() if is_batch else [one for one in chips(database) if text.casefold() in one.name.casefold()][:most],
     )
-
-
-def _orders(database: IMEIDatabase, text: str, most: int) -> Sequence[Order]:
-    return global_search.orders_beginning(database, text, most) if len(text) >= SHORTEST else ()
 
 
 def _number(text: str) -> str:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 from flask import Response
 
@@ -177,7 +177,9 @@ def events(
 
     data_of: the data of an event; without it, what the page of a batch shows.
     """
-    feed = Feed(backend.database, batch_id, data_of) if data_of else _shared_feed(backend, batch_id)
+    feed = Feed(backend.database, batch_id, data_of)
+    if data_of is None:  # all streams of pages share one, which lasts as long as a stream uses it
+        feed = backend.feeds.setdefault(batch_id, feed)
     follower, changes = _Follower(still_allowed), 0
     yield "retry: 2000\n\n"
     while not backend.stopping.is_set():
@@ -261,11 +263,6 @@ class Feed:
         if is_old or self._detailed is None or self._detailed.stage is not progress.stage:
             self._details, self._detailed, self._detailed_at = details(database, self._batch_id), progress, now
         return data | self._details
-
-
-def _shared_feed(backend: Backend, batch_id: int) -> Feed:
-    """Return the feed of a batch, which lasts as long as a stream uses it."""
-    return cast(Feed, backend.feeds.setdefault(batch_id, Feed(backend.database, batch_id)))
 
 
 class _Follower:
