@@ -4,14 +4,13 @@ from flask import Blueprint, Response, render_template
 from flask.typing import ResponseReturnValue
 
 from backend import backend
-from database import utc_now
 from people import Role
-from spreadsheets import OutColumn, export_name
+from spreadsheets import OutColumn
 from storage import order_filters, order_reports
 from storage.kept_sums import FINDINGS
 from web.access import allow
 from web.context import at_one_moment, batch_or_404
-from web.downloads import csv_download, row_mappings
+from web.downloads import csv_download, named_after, row_mappings
 
 blueprint = Blueprint("batch_reports", __name__)
 
@@ -45,7 +44,6 @@ def findings(batch_id: int) -> ResponseReturnValue:
 def findings_csv(batch_id: int) -> Response:
     """Download the results of a batch by value as CSV."""
     batch = batch_or_404(batch_id)
-    name = export_name(batch_id, f"{batch.customer} {batch.label}", "findings", utc_now())
     with backend().database.read() as connection:
         found = order_reports.finding_summary(connection, batch_id)
-    return csv_download(row_mappings(found, FINDING_COLUMNS), FINDING_COLUMNS, f"{name}.csv")
+    return csv_download(row_mappings(found, FINDING_COLUMNS), FINDING_COLUMNS, f"{named_after(batch, 'findings')}.csv")

@@ -9,11 +9,10 @@ from flask.typing import ResponseReturnValue
 import web.drafts as drafts
 from amounts import exceeds, money
 from backend import backend
-from database import utc_now
 from orders import Outcome, Progress
 from people import Role
 from results import SheetNotPossibleError, SheetStore, prepare_sheet, request_sync, result_rows
-from spreadsheets import UnreadableFileError, export_name
+from spreadsheets import UnreadableFileError
 from storage import batch_queries, order_pages, order_queries
 from storage.batch_uploads import rename_batch, rename_upload
 from storage.customer_store import find_customer
@@ -26,7 +25,7 @@ from web.access import allow, describe
 from web.batch_fields import LONGEST_NAME, names_from
 from web.batch_moves import pause_batch, resume_at, stop_batch
 from web.context import PAGE, at_one_moment, batch_or_404, row_number
-from web.downloads import columns_asked, file_download, is_workbook, named_by_columns, sheet_download
+from web.downloads import columns_asked, file_download, is_workbook, named_after, named_by_columns, sheet_download
 from web.filters import SHOWN, suggested_tags
 from web.format import plural
 from web.order_columns import OrderTable, headings, shown_columns
@@ -195,8 +194,7 @@ def results_file(batch_id: int) -> ResponseReturnValue:
     """Download every IMEI of a batch, with the columns of ?format=."""
     progress = batch_or_404(batch_id)
     describe(imeis=progress.total)
-    stem = export_name(batch_id, f"{progress.customer} {progress.label}", named_by_columns("results"), utc_now())
-    rows = result_rows(backend().database, progress)
+    rows, stem = result_rows(backend().database, progress), named_after(progress, named_by_columns("results"))
     return file_download(rows, columns_asked(OrderTable.BATCH), stem, progress.total)
 
 

@@ -24,7 +24,7 @@ from flask.typing import ResponseReturnValue
 from backend import Backend, backend
 from database import IMEIDatabase, utc_now
 from grading import verdict_label
-from orders import Outcome
+from orders import Outcome, Progress
 from results import MySheet
 from spreadsheets import (
     EXTENDED_COLUMNS,
@@ -32,6 +32,7 @@ from spreadsheets import (
     WORKBOOK_COLUMNS,
     OutColumn,
     UnreadableFileError,
+    export_name,
     write_csv,
     write_xlsx,
 )
@@ -160,6 +161,11 @@ def describe_orders(chosen: OrderFilter, count: Count | None = None) -> None:
 def dated(what: str) -> str:
     """Return the name of a file that is made now, without its ending."""
     return f"{what}_{utc_now():%Y%m%dT%H%MZ}"
+
+
+def named_after(batch: Progress, what: str) -> str:
+    """Return the name of a file of a batch that is made now, without its ending."""
+    return export_name(batch.batch_id, f"{batch.customer} {batch.label}", what, utc_now())
 
 
 def csv_download(rows: ExportRows, columns: tuple[OutColumn, ...], name: str) -> Response:

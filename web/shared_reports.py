@@ -15,12 +15,12 @@ from access import network_of, open_link
 from backend import backend
 from database import utc_now
 from results import result_rows
-from spreadsheets import WORKBOOK_COLUMNS, OutColumn, export_name
+from spreadsheets import WORKBOOK_COLUMNS, OutColumn
 from storage.link_store import ReportLink
 from web.access import allow_everyone
 from web.batch_summary import summary_of
 from web.context import batch_or_404
-from web.downloads import csv_download
+from web.downloads import csv_download, named_after
 
 blueprint = Blueprint("shared_reports", __name__)
 
@@ -95,8 +95,7 @@ def show(link_secret: str) -> ResponseReturnValue:
 
 def _file(link: ReportLink) -> Response:
     batch = batch_or_404(link.batch_id)
-    name = export_name(batch.batch_id, f"{batch.customer} {batch.label}", "results", utc_now())
-    return csv_download(result_rows(backend().database, batch), _columns(link), f"{name}.csv")
+    return csv_download(result_rows(backend().database, batch), _columns(link), f"{named_after(batch, 'results')}.csv")
 
 
 def _columns(link: ReportLink) -> tuple[OutColumn, ...]:
