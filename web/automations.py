@@ -12,7 +12,7 @@ from werkzeug.datastructures import MultiDict
 from automation import LOOKED_AT, MustWaitError, run_by_hand, schedule_of, token_of, try_out
 from backend import backend
 from database import Transaction, utc_now
-from orders import AutomationKind, Catalogue, NotPossibleError, RunKind
+from orders import AutomationKind, NotPossibleError, RunKind
 from people import Role
 from spreadsheets import OutColumn
 from storage import automation_change_store, automation_store, batch_queries
@@ -138,30 +138,26 @@ def create() -> ResponseReturnValue:
 @allow(Role.VIEWER)
 def show(automation_id: int) -> str:
     """Show one automation with its newest trial, its form and the log of its runs."""
-    return _page(automation_id, backend().catalog.current(patience=1.0))
-
-
-@at_one_moment
-def _page(automation_id: int, catalogue: Catalogue) -> str:
-    found = _automation_or_404(automation_id)
-    with backend().database.read() as connection:
+    catalogue = backend().catalog.current(patience=1.0)
+    with backend().database.snapshot() as connection:
+        found = _automation_or_404(automation_id)
         runs = automation_store.runs_of(connection, automation_id, LISTED)
         spent = automation_store.spent_on_day(connection, automation_id)
         titles = automation_store.service_titles(connection, [found.terms.service_id])
-    trial = runs[0] if runs and runs[0].kind is RunKind.TRIAL else None
-    return render_template(
-        "automation.html",
-        automation=found,
-        sentence=does(found, titles[found.terms.service_id]),
-        spent=spent,
-        runs=runs,
-        trial=trial,
-        must_type=trial is not None and trial.cost > backend().settings.confirm_above,
-        looked_at=LOOKED_AT,
-        typed=typed_into(url_for("automations.change", automation_id=automation_id)) or typed_as(found),
-        zones=ZONES,
-        catalogue=catalogue,
-    )
+        trial = runs[0] if runs and runs[0].kind is RunKind.TRIAL else None
+        return render_template(
+            "automation.html",
+            automation=found,
+            sentence=does(found, titles[found.terms.service_id]),
+            spent=spent,
+            runs=runs,
+            trial=trial,
+            must_type=trial is not None and trial.cost > backend().settings.confirm_above,
+            looked_at=LOOKED_AT,
+            typed=typed_into(url_for("automations.change", automation_id=automation_id)) or typed_as(found),
+            zones=ZONES,
+            catalogue=catalogue,
+        )
 
 
 @blueprint.post("/<int:automation_id>")

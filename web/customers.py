@@ -5,7 +5,6 @@ from flask.typing import ResponseReturnValue
 
 import web.drafts as drafts
 from backend import backend
-from orders import Catalogue
 from people import Role
 from results import reading_choice
 from spreadsheets import OutColumn
@@ -57,19 +56,16 @@ def listing() -> str:
 @allow(Role.VIEWER)
 def show() -> str:
     """Show the customer ?name=: what was ordered for it, its default service, and its newest batches."""
-    return _page(backend().catalog.current(patience=1.0))
-
-
-@at_one_moment
-def _page(catalogue: Catalogue) -> str:
-    found, database = _customer_or_404(request.args.get("name", "")), backend().database
-    return render_template(
-        "customer.html",
-        customer=found,
-        spent=customer_store.spent_by(database, [found])[found.name],
-        catalogue=catalogue,
-        batches=order_queries.listed_batches(database, ListedBatches(customers=found.writings), NEWEST),
-    )
+    database, catalogue = backend().database, backend().catalog.current(patience=1.0)
+    with database.snapshot():
+        found = _customer_or_404(request.args.get("name", ""))
+        return render_template(
+            "customer.html",
+            customer=found,
+            spent=customer_store.spent_by(database, [found])[found.name],
+            catalogue=catalogue,
+            batches=order_queries.listed_batches(database, ListedBatches(customers=found.writings), NEWEST),
+        )
 
 
 @blueprint.post("/customers/default")

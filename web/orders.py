@@ -9,7 +9,7 @@ import web.drafts as drafts
 from backend import backend
 from database import count_orders
 from devices import read_report
-from orders import Catalogue, OrderStatus
+from orders import OrderStatus
 from people import Role
 from results import request_sync, state_of_sync
 from storage import (
@@ -171,26 +171,22 @@ def history_file() -> ResponseReturnValue:
 @allow(Role.VIEWER)
 def order(order_id: str) -> ResponseReturnValue:
     """Show one order."""
-    return _order_page(order_id, backend().catalog.current(patience=1.0))
-
-
-@at_one_moment
-def _order_page(order_id: str, catalogue: Catalogue) -> str:
-    database = backend().database
-    found = order_or_404(order_id)
-    both = (found.imei, found.imei if found.other_imei else found.imei2 or found.imei)
-    others = [other for other in order_queries.orders_of_phone(database, both) if other.id != found.id]
-    return render_template(
-        "order.html",
-        others=others,
-        catalogue=catalogue,
-        dispute=dispute_queries.of_order(database, found.id),
-        tags=tag_store.tags_of_orders(database, [found.id]).get(found.id, []),
-        batch_tags=tag_store.tags_of_batches(database, filter(None, [found.batch_id])).get(found.batch_id or 0, []),
-        known_tags=tag_store.tag_words(database, SHOWN),
-        seen=also_seen(found, batch_queries.customer_of(database, found.batch_id)),
-        **_result(found),
-    )
+    database, catalogue = backend().database, backend().catalog.current(patience=1.0)
+    with database.snapshot():
+        found = order_or_404(order_id)
+        both = (found.imei, found.imei if found.other_imei else found.imei2 or found.imei)
+        others = [other for other in order_queries.orders_of_phone(database, both) if other.id != found.id]
+        return render_template(
+            "order.html",
+            others=others,
+            catalogue=catalogue,
+            dispute=dispute_queries.of_order(database, found.id),
+            tags=tag_store.tags_of_orders(database, [found.id]).get(found.id, []),
+            batch_tags=tag_store.tags_of_batches(database, filter(None, [found.batch_id])).get(found.batch_id or 0, []),
+            known_tags=tag_store.tag_words(database, SHOWN),
+            seen=also_seen(found, batch_queries.customer_of(database, found.batch_id)),
+            **_result(found),
+        )
 
 
 @blueprint.get("/orders/<order_id>/result")

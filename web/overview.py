@@ -16,7 +16,7 @@ from account import read_state
 from backend import Backend, backend
 from database import utc_now
 from grading import NO_VERDICTS, Verdict
-from orders import Balance, Catalogue, Outcome
+from orders import Outcome
 from people import Role
 from results import last_audits, last_sync
 from settings import VERSION
@@ -66,31 +66,26 @@ class BackupFile:
 @allow(Role.VIEWER)
 def dashboard() -> ResponseReturnValue:
     """Show today's numbers, the batches under way and the latest results."""
-    return _dashboard_page(backend().account.current(patience=0.2), backend().catalog.current(patience=1.0))
-
-
-@at_one_moment
-def _dashboard_page(balance: Balance, catalogue: Catalogue) -> str:
-    database = backend().database
-    with database.read() as connection:
+    balance, catalogue = backend().account.current(patience=0.2), backend().catalog.current(patience=1.0)
+    with backend().database.snapshot() as connection:
         today = batch_queries.today(connection)
         running, recent = batch_queries.under_way_and_recent(connection, RECENT)
-    days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today.orders, today.spent, today.verdicts)]
-    return render_template(
-        "dashboard.html",
-        balance=balance,
-        today=today,
-        running=running,
-        recent=recent[:RECENT_BATCHES],
-        charts=_charts(days),
-        chart=(CHART_WIDTH, CHART_HEIGHT),
-        since=days[0].day,
-        verdicts=sum((day.verdicts for day in days), NO_VERDICTS),
-        results=backend().results(),
-        newest=order_queries.NEWEST_RESULTS,
-        catalogue=catalogue,
-        total=database.count_orders(),
-    )
+        days = [*backend().daily()[:-1], order_queries.Day(utc_now().date(), today.orders, today.spent, today.verdicts)]
+        return render_template(
+            "dashboard.html",
+            balance=balance,
+            today=today,
+            running=running,
+            recent=recent[:RECENT_BATCHES],
+            charts=_charts(days),
+            chart=(CHART_WIDTH, CHART_HEIGHT),
+            since=days[0].day,
+            verdicts=sum((day.verdicts for day in days), NO_VERDICTS),
+            results=backend().results(),
+            newest=order_queries.NEWEST_RESULTS,
+            catalogue=catalogue,
+            total=backend().database.count_orders(),
+        )
 
 
 def _charts(days: Sequence[order_queries.Day]) -> list[tuple[str, str, list[dict[str, Any]]]]:
@@ -107,30 +102,26 @@ def _charts(days: Sequence[order_queries.Day]) -> list[tuple[str, str, list[dict
 @allow(Role.VIEWER)
 def services() -> ResponseReturnValue:
     """Show the services that match ?q=, ?category= and ?used=, in the order of ?sort=."""
-    return _services_page(backend().catalog.current())
-
-
-@at_one_moment
-def _services_page(catalogue: Catalogue) -> str:
-    args = request.args
+    args, catalogue = request.args, backend().catalog.current()
     q, category, sort, used = args.get("q", "").strip(), args.get("category", ""), args.get("sort", ""), "used" in args
-    figures = service_figure_store.figures(backend().database)
-    found = [one for one in find_services(catalogue.services, q) if category in ("", one.category)]
-    return render_template(
-        "services.html",
-        catalogue=catalogue,
-        services=sorted_services([one for one in found if not used or one.package_id in figures], figures, sort),
-        favourites=service_marks.favourites(backend().database),
-        categories={name: name for name in sorted({one.category for one in catalogue.services if one.category})},
-        previous=order_queries.previous_prices(backend().database),
-        figures=figures,
-        sorts={name: words for name, (words, _) in SORTS.items()},
-        sort=sort if sort in SORTS else "",
-        used=used,
-        shown=SERVICES_SHOWN,
-        q=q,
-        category=category,
-    )
+    with backend().database.snapshot():
+        figures = service_figure_store.figures(backend().database)
+        found = [one for one in find_services(catalogue.services, q) if category in ("", one.category)]
+        return render_template(
+            "services.html",
+            catalogue=catalogue,
+            services=sorted_services([one for one in found if not used or one.package_id in figures], figures, sort),
+            favourites=service_marks.favourites(backend().database),
+            categories={name: name for name in sorted({one.category for one in catalogue.services if one.category})},
+            previous=order_queries.previous_prices(backend().database),
+            figures=figures,
+            sorts={name: words for name, (words, _) in SORTS.items()},
+            sort=sort if sort in SORTS else "",
+            used=used,
+            shown=SERVICES_SHOWN,
+            q=q,
+            category=category,
+        )
 
 
 @blueprint.post("/favourites")
