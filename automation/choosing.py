@@ -8,7 +8,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from amounts import exceeds, money
-from automation.deciding import Candidate, KnownOrder, Purse, Sorted, WhyNot, affordable, distinct, reason_of, sort_out
+from automation.deciding import (
+    Candidate,
+    KnownOrder,
+    Orderable,
+    SpendingLimit,
+    WhyNot,
+    affordable,
+    distinct,
+    orderable,
+    reason_of,
+)
 from backend import Backend
 from orders import AutomationKind, BatchState, ServiceInfo
 from people import Actor, Role
@@ -34,7 +44,7 @@ class Selected:
     waiting: tuple[Candidate, ...]  #: to order when there is money
     left_out: Mapping[str, int]  #: a word of WhyNot → phones
     plan: Plan | None  #: None where there is nothing to order
-    words: str  #: which limit does not hold everything; "" where all of it fits
+    words: str  #: which limit is too low for everything; "" where all of it fits
 
     @property
     def price(self) -> float:
@@ -57,7 +67,7 @@ def responsible(backend: Backend, automation: Automation) -> Actor:
     return Actor(automation.orders_as, user.role, user_id=user.user_id, user_limit=user.daily_limit)
 
 
-def require_calm(backend: Backend, automation: Automation) -> None:
+def check_earlier_batches(backend: Backend, automation: Automation) -> None:
     """Look at what an automation has ordered before. Raises MustTurnOffError and MustWaitError."""
     limit = stop_loss.stored(backend.database)
     with backend.database.read() as connection:
@@ -89,20 +99,20 @@ def choose(
     with backend.database.read() as connection:
         others = automation_phone_store.other_imeis(connection, (imei for imei, _ in rows))
     phones = distinct(Candidate(imei, others.get(imei, ""), change) for imei, change in rows)
-    found = _sorted_out(backend, automation, phones)
+    found = _orderable(backend, automation, phones)
     if not found.phones:
         return Selected(len(phones), (), (), found.left_out, None, "")
     service = _service(backend, automation)
     numbers = [(phone.imei, None) for phone in found.phones]
     plan = backend.plan(service, numbers, actor, Again(checked=automation.rechecks, knows=knows))
-    purses = list(_purses(backend, automation, plan))
-    fits, words = affordable(len(found.phones), service.price, purses)
+    limits = list(_spending_limits(backend, automation, plan))
+    fits, words = affordable(len(found.phones), service.price, limits)
     waiting = found.phones[fits:]
     left_out = found.left_out + Counter[str]({WhyNot.MONEY: len(waiting)})
     return Selected(len(phones), found.phones[:fits], waiting, left_out, plan, words)
 
 
-def _sorted_out(backend: Backend, automation: Automation, phones: Sequence[Candidate]) -> Sorted:
+def _orderable(backend: Backend, automation: Automation, phones: Sequence[Candidate]) -> Orderable:
     """Leave out the phones that are ordered or under way."""
     imeis = list(dict.fromkeys(imei for phone in phones for imei in phone.imeis))
     service_id, ordered = automation.terms.service_id, frozenset[str]()
@@ -114,7 +124,7 @@ def _sorted_out(backend: Backend, automation: Automation, phones: Sequence[Candi
             ordered = frozenset(theirs)
     known = {order.imei: KnownOrder(reason_of(order.status), order.order_date) for order in orders}
     known |= dict.fromkeys(flying, KnownOrder(WhyNot.UNDER_WAY))
-    return sort_out(phones, ordered, known, automation.rechecks)
+    return orderable(phones, ordered, known, automation.rechecks)
 
 
 def _service(backend: Backend, automation: Automation) -> ServiceInfo:
@@ -135,18 +145,20 @@ def _service(backend: Backend, automation: Automation) -> ServiceInfo:
     return service
 
 
-def _purses(backend: Backend, automation: Automation, plan: Plan) -> Iterator[Purse]:
+def _spending_limits(backend: Backend, automation: Automation, plan: Plan) -> Iterator[SpendingLimit]:
     """Yield every limit on what may be ordered now. Raises MustWaitError where the balance is not known."""
     terms, balance = automation.terms, plan.balance
     if balance.credits is None or not balance.trusted:
         raise MustWaitError("The balance of the account is not known at the moment.")
     with backend.database.read() as connection:
         used = automation_store.spent_on_day(connection, automation.automation_id)
-    limit = (
+    words = (
         f"Its daily limit of {money(terms.daily_limit)}, of which {money(used)} was used, is too low for all of them."
     )
-    yield Purse(terms.daily_limit - used, limit)
-    yield Purse(balance.credits - plan.promised, "The balance of the account is too low for all of them.")
-    yield Purse(plan.budget_left, "Today's budget is too low for all of them.")
+    yield SpendingLimit(terms.daily_limit - used, words)
+    yield SpendingLimit(balance.credits - plan.promised, "The balance of the account is too low for all of them.")
+    yield SpendingLimit(plan.budget_left, "Today's budget is too low for all of them.")
     for one in plan.limits:
-        yield Purse(one.left, f"The daily limit of {one.whose} is too low for all of them; {money(one.used)} is used.")
+        yield SpendingLimit(
+            one.left, f"The daily limit of {one.whose} is too low for all of them; {money(one.used)} is used."
+        )

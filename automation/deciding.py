@@ -1,4 +1,4 @@
-"""Which phones a run of an automation orders, and how many of them the money holds. Pure.
+"""Which phones a run of an automation orders, and how many of them the limits on spending allow. Pure.
 
 This module knows no database, no provider and no request.
 """
@@ -46,19 +46,19 @@ class KnownOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
-    """Candidates after everything but the money was looked at."""
+class Orderable:
+    """Candidates that may be ordered, as far as the money suffices."""
 
     phones: tuple[Candidate, ...]  #: to order, the oldest result first
     left_out: Counter[str]  #: a word of WhyNot → phones
 
 
 @dataclass(frozen=True, slots=True)
-class Purse:
+class SpendingLimit:
     """One limit on what may be spent now."""
 
     left: float | None  #: US dollars; None: no limit
-    words: str  #: a sentence for the log where it does not hold everything
+    words: str  #: a sentence for the log where not everything fits
 
 
 def distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
@@ -71,9 +71,9 @@ def distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-def sort_out(
+def orderable(
     phones: Sequence[Candidate], ordered: Collection[str], known: Mapping[str, KnownOrder], rechecks: bool
-) -> Sorted:
+) -> Orderable:
     """Leave out the phones that must not be ordered, and put the oldest results first.
 
     ordered: IMEIs that the automation has ordered; known: IMEI → its order with the service. rechecks: a result is no
@@ -88,7 +88,7 @@ def sort_out(
             left_out[why_not] += 1
     if rechecks:
         kept.sort(key=lambda phone: _last_checked(phone, known))
-    return Sorted(tuple(kept), left_out)
+    return Orderable(tuple(kept), left_out)
 
 
 def _why_not(
@@ -115,17 +115,17 @@ def reason_of(status: str | None) -> WhyNot:
     )
 
 
-def affordable(count: int, price: float, purses: Iterable[Purse]) -> tuple[int, str]:
-    """Return how many IMEIs of this price every purse holds, and the words of the one that holds fewest.
+def affordable(count: int, price: float, limits: Iterable[SpendingLimit]) -> tuple[int, str]:
+    """Return how many IMEIs of this price fit every limit, and the words of the lowest limit.
 
     The words are "" where all of them fit.
     """
     fits, words = count, ""
-    for purse in purses:
-        if purse.left is not None and exceeds(price * fits, purse.left):
-            fits = int(max(0.0, purse.left) / price) if price else 0
-            fits += not exceeds(price * (fits + 1), purse.left)  # a float may lie just below a whole number
-            words = purse.words
+    for limit in limits:
+        if limit.left is not None and exceeds(price * fits, limit.left):
+            fits = int(max(0.0, limit.left) / price) if price else 0
+            fits += not exceeds(price * (fits + 1), limit.left)  # a float may lie just below a whole number
+            words = limit.words
     return fits, words
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from account import ProviderRequests
 from amounts import money, plural
-from automation.choosing import MustTurnOffError, MustWaitError, Selected, choose, require_calm, responsible
+from automation.choosing import MustTurnOffError, MustWaitError, Selected, check_earlier_batches, choose, responsible
 from automation.comparing import compare_open_runs
 from automation.deciding import reached
 from automation.schedule import Schedule, is_time_zone
@@ -68,10 +68,10 @@ class AutomationTurn:
         for automation in found:
             if stop.is_set():
                 return
-            self.attend(automation)
+            self.run_one(automation)
         compare_open_runs(self.backend.database, stop)
 
-    def attend(self, automation: Automation) -> None:
+    def run_one(self, automation: Automation) -> None:
         """Let one automation do what is new or due. What stops it is written on its page."""
         try:
             self._recheck(automation) if automation.rechecks else self._follow_up(automation)
@@ -93,7 +93,7 @@ class AutomationTurn:
             _advance(self.backend.database, automation, None, after_change=upto)
             return
         actor = responsible(self.backend, automation)
-        require_calm(self.backend, automation)
+        check_earlier_batches(self.backend, automation)
         choice = choose(self.backend, automation, rows, actor)
         mark = {"after_change": reached(upto, choice.waiting), "notice": choice.words}
         if choice.phones:
@@ -118,7 +118,7 @@ class AutomationTurn:
             _advance(self.backend.database, automation, None, **mark)
             return
         actor = responsible(self.backend, automation)
-        require_calm(self.backend, automation)
+        check_earlier_batches(self.backend, automation)
         most = self.backend.settings.max_batch_imeis
         with self.backend.database.read() as connection:
             phones = automation_phone_store.phones_of(connection, automation.terms.chosen, most + 1)
@@ -258,7 +258,7 @@ def _record(connection: Transaction, batch_id: int, automation: Automation, choi
         imeis = [imei for phone in choice.phones for imei in phone.imeis]
         automation_store.note_ordered(connection, automation.automation_id, run_id, imeis)
     if automation_store.is_over_limit(connection, automation):
-        raise OverBudgetError("Its daily limit does not hold this run any more.")
+        raise OverBudgetError("Its daily limit is too low for this run now.")
 
 
 def _run_of(choice: Selected, kind: RunKind, actor: Actor, words: str) -> NewRun:

@@ -178,9 +178,9 @@ def _fill(database: IMEIDatabase, total: int) -> Years:
         connection.exec_driver_sql("DROP TABLE numbers")
     name_and_tag(database, usual, the_big)
     tend(database, 0)
-    result_count_store.tend(database, 0)
+    result_count_store.update_counts(database, 0)
     dispute_store.open_all(database, Disputable(DisputeKind.REJECTED), "anna")
-    service_figure_store.tend(database)
+    service_figure_store.update_figures(database)
     recheck = _automate(database, [*usual, running])
     return Years(usual[-1], pending, running, doubtful, the_big, recheck)
 

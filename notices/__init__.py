@@ -1,4 +1,4 @@
-"""Who hears of events: signed webhooks to programs, and messages to people by Apprise."""
+"""Deliver events: signed webhooks to programs, and messages to people by Apprise."""
 
 from notices.addresses import AddressRefusedError, find_endpoint
 from notices.delivering import event_delivery

@@ -89,7 +89,7 @@ class Deliverer:
 
     def turn(self, stop: threading.Event) -> None:
         """Plan what is new, and start a thread for each receiver to which something is due and that has none."""
-        self._look_after(time.monotonic())
+        self._maintain(time.monotonic())
         while delivery_store.plan(self._database, list(self._targets), self._clock()):
             pass
         with self._database.read() as connection:
@@ -101,8 +101,8 @@ class Deliverer:
             self._threads[receiver] = thread
             thread.start()
 
-    def _look_after(self, now: float) -> None:
-        """Look at the balance and at old events, where it is time (monotonic seconds)."""
+    def _maintain(self, now: float) -> None:
+        """Check the balance and remove old events, each as often as it is due. now: monotonic seconds."""
         if now >= self._balance_at:
             self._balance_at = now + BALANCE_LOOK
             note_balance(self._database, self._settings.low_balance)
@@ -190,9 +190,9 @@ class Deliverer:
             if one.target in self._targets
         ]
         sent = self._send(messages) if messages else {}
-        return [self._told(one, sent.get(str(one.delivery_id))) for one in claimed]
+        return [self._attempt_of(one, sent.get(str(one.delivery_id))) for one in claimed]
 
-    def _told(self, delivery: Delivery, sent: Sent | None) -> Attempt:
+    def _attempt_of(self, delivery: Delivery, sent: Sent | None) -> Attempt:
         if sent is None:
             return Attempt(delivery, False, answer=REMOVED)
         return Attempt(delivery, True) if sent.is_sent else self._failed(delivery, sent.words, None)

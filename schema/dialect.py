@@ -3,7 +3,7 @@
 `sql()` takes a statement in words, as sqlalchemy.text() does, with two additions for one parameter that is a JSON list:
 
 - `each(:ids AS INTEGER)`: the values of the list, as a subquery with the columns `key` and `value`; the list may also
-  be the column of a table that stands before it, such as `each(search.imeis AS TEXT)`;
+  be the column of an earlier table of the FROM clause, such as `each(search.imeis AS TEXT)`;
 - `rows(:rows AS id INTEGER, state TEXT)`: a list of lists, as a subquery with these columns and `key`.
 
 `key` counts from 0, in the order of the list. `json_list(column)` is the other direction: the values of all rows as one
@@ -254,7 +254,7 @@ class NumberList(WordList):
 class DayStart(TypeDecorator[date]):
     """The type of a parameter that is a UTC day, to compare a time with its beginning.
 
-    SQLite compares texts, and the day alone stands before every moment of it: older moments have no fraction.
+    SQLite compares texts, and the text of a day sorts before every moment of it: older moments have no fraction.
     """
 
     impl = Text
@@ -313,7 +313,7 @@ class total(GenericFunction[int]):
 
 
 class whole(GenericFunction[int]):
-    """A number without what stands behind its point. Both databases round a half in their own way."""
+    """A number without its fraction. Both databases round a half in their own way."""
 
     type = Integer()
     inherit_cache = True

@@ -1,4 +1,4 @@
-"""What happened and who must hear of it: the audit log, events in the outbox, webhooks and their deliveries."""
+"""What happened and whom it is sent to: the audit log, events in the outbox, webhooks and their deliveries."""
 
 from sqlalchemy import TIMESTAMP, Boolean, CheckConstraint, Column, ForeignKey, Index, Table, false, text
 

@@ -60,7 +60,7 @@ TO_PEOPLE = sql(
 
 
 class DeliveryState(StrEnum):
-    """Where a delivery stands."""
+    """What has become of a delivery."""
 
     WAITING = "waiting"  #: an attempt is due, now or later
     DELIVERED = "delivered"  #: the receiver took it
@@ -153,7 +153,7 @@ def claim(
 ) -> list[Delivery]:
     """Count an attempt of the deliveries that are due to a webhook, or to people for None; return them as they are now.
 
-    again_at is when an attempt is made again that is never heard of.
+    again_at: when an attempt is repeated whose answer was never recorded.
     """
     receiver = deliveries.c.webhook_id.is_(None) if webhook_id is None else deliveries.c.webhook_id == webhook_id
     due = select(deliveries.c.id).where(receiver, *_is_due(now)).order_by(deliveries.c.next_at, deliveries.c.id)

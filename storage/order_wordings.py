@@ -14,7 +14,7 @@ from devices import STATE_OF, SimState
 from engines import read_prepared
 from schema import orders
 
-#: The columns in which a filter finds its words wherever they stand.
+#: The columns in which a filter finds its words in any place.
 NAMES = ("carrier", "model")
 #: Every column whose stored words are looked through for what a filter means.
 MEANT = (*STATE_OF, *NAMES)

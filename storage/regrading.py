@@ -60,10 +60,10 @@ class Regrade(NamedTuple):
 
 def duty(database: IMEIDatabase) -> Duty:
     """Return the duty to follow the rules."""
-    return Duty("verdicts", LOOK, partial(tend, database), "Orders could not be graded")
+    return Duty("verdicts", LOOK, partial(regrade, database), "Orders could not be graded")
 
 
-def tend(database: IMEIDatabase, stop: threading.Event | None = None, now: datetime | None = None) -> int:
+def regrade(database: IMEIDatabase, stop: threading.Event | None = None, now: datetime | None = None) -> int:
     """Grade what is outdated, and pause as long as each transaction took. Return how many orders were looked at."""
     stop, total = stop or threading.Event(), 0
     while not stop.is_set() and _is_due(database, now or utc_now()):

@@ -1,9 +1,9 @@
 """How many results say what: kept by model, carrier, SIM lock and more, exact at any moment.
 
 A result is a completed order with a verdict. Triggers of the database (migration 0018) note each result that comes,
-changes or goes in result_changes: one small row, so storing results stays cheap. `tend()`, in a thread of the leader,
-adds the notes up into result_counts and deletes them. Each query reads both: without `tend()` every number is right,
-only slower.
+changes or goes in result_changes: one small row, so storing results stays cheap. `update_counts()`, in a thread of the
+leader, adds the notes up into result_counts and deletes them. Each query reads both: without `update_counts()` every
+number is right, only slower.
 
 result_counts has the same counts in several grains. Any two or three fields are counted by the grain that has them and
 little else, months from months, and the days at the ends of a period from days. The grain of batches has every field.
@@ -163,10 +163,10 @@ def _before(day: date) -> date:
 
 def duty(database: IMEIDatabase) -> Duty:
     """Return the duty to add up what was noted."""
-    return Duty("result counts", LOOK, lambda _: tend(database), "Counts of results could not be kept")
+    return Duty("result counts", LOOK, lambda _: update_counts(database), "Counts of results could not be kept")
 
 
-def tend(database: IMEIDatabase, few: int = FEW) -> None:
+def update_counts(database: IMEIDatabase, few: int = FEW) -> None:
     """Add up what was noted, in transactions short enough for the loop to wait for; nothing where it is little."""
     with database.read() as connection:
         many = select(result_changes.c.id).limit(1).offset(few)

@@ -1,7 +1,7 @@
 """What our own orders say about services: how long results take, how many are rejected, what a result costs.
 
-Pages read rows of service_figures, which `tend()` computes every LOOK seconds in the process that leads, from sums that
-do not grow with the orders: order_totals, and turnarounds, which counts each order once when its result is stored.
+Pages read rows of service_figures, which `update_figures()` computes every LOOK seconds in the leader, from sums that do
+not grow with the orders: order_totals, and turnarounds, which counts each order once when its result is stored.
 
 How long an order took is counted on a scale of STEPS steps to each doubling, so a median is exact to 5 %. It ends when
 this app stored the first final status: a result may have been ready before it was asked for.
@@ -119,10 +119,10 @@ def prices(database: IMEIDatabase, service_id: str) -> list[PriceSince]:
 
 def duty(database: IMEIDatabase) -> Duty:
     """Return the duty to compute the figures."""
-    return Duty("services", LOOK, lambda _: tend(database), "The figures of services could not be computed")
+    return Duty("services", LOOK, lambda _: update_figures(database), "The figures of services could not be computed")
 
 
-def tend(database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None:
+def update_figures(database: IMEIDatabase, clock: Callable[[], float] = time.time) -> None:
     """Count the results that came since the last time, and compute the figures."""
     while _count(database) == COUNTED_AT_ONCE:
         pass

@@ -1,4 +1,4 @@
-"""What a run would order: its phones, the service at the price of now, and as many as every purse holds."""
+"""What a run would order: its phones, the service at the price of now, and as many as every limit holds."""
 
 import re
 from dataclasses import replace
@@ -9,7 +9,7 @@ from sqlalchemy import update
 from stored_people import add_user
 from web_client import CARRIER
 
-from automation.choosing import MustTurnOffError, MustWaitError, Selected, choose, require_calm, responsible
+from automation.choosing import MustTurnOffError, MustWaitError, Selected, check_earlier_batches, choose, responsible
 from automation.deciding import WhyNot
 from database import IMEIDatabase, utc_now
 from grading import StopLoss
@@ -92,12 +92,12 @@ def test_a_batch_that_is_not_sent_stops_it_until_it_is_or_for_a_person(
     order(scene, FIRST, rule=rule)
     with scene.database.write() as connection:
         connection.execute(update(batches).values(state=state, resumes_itself=resumes_itself, notice="no money"))
-    require_calm(scene.backend, scene.get(other))
+    check_earlier_batches(scene.backend, scene.get(other))
     if error is None:
-        require_calm(scene.backend, scene.get(rule))
+        check_earlier_batches(scene.backend, scene.get(rule))
         return
     with pytest.raises(error, match="Its batch 1 is"):
-        require_calm(scene.backend, scene.get(rule))
+        check_earlier_batches(scene.backend, scene.get(rule))
 
 
 @pytest.mark.parametrize(("percent", "is_hit"), [(50, False), (49, True), (None, False)])
@@ -114,10 +114,10 @@ def test_more_bad_results_than_the_stop_loss_allows_turn_it_off(
         connection.execute(update(orders).values(verdict="pass", status=OrderStatus.COMPLETED))
         connection.execute(update(orders).where(orders.c.imei == FIRST).values(verdict="fail"))
     if not is_hit:
-        require_calm(scene.backend, scene.get(rule))
+        check_earlier_batches(scene.backend, scene.get(rule))
         return
     with pytest.raises(MustTurnOffError, match="Stop-loss: 1 of its newest 2 results fail"):
-        require_calm(scene.backend, scene.get(rule))
+        check_earlier_batches(scene.backend, scene.get(rule))
 
 
 # What it orders
@@ -202,9 +202,7 @@ def test_without_the_list_of_services_it_waits(scene: Scene) -> None:
         ("person", r"The daily limit of anna is too low for all of them; \$0.00 is used."),
     ],
 )
-def test_the_purse_that_holds_least_decides(
-    settings: Settings, file_database: IMEIDatabase, which: str, words: str
-) -> None:
+def test_the_lowest_limit_decides(settings: Settings, file_database: IMEIDatabase, which: str, words: str) -> None:
     budget = 0.2 if which == "budget" else None
     scene = make_scene(replace(settings, daily_budget=budget), file_database)
     scene.provider.credits = 0.2 if which == "balance" else 150.0

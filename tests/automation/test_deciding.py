@@ -1,4 +1,4 @@
-"""Which phones a run orders: each once, within every purse."""
+"""Which phones a run orders: each once, within every limit."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from amounts import exceeds
-from automation.deciding import Candidate, KnownOrder, Purse, WhyNot, affordable, distinct, reached, sort_out
+from automation.deciding import Candidate, KnownOrder, SpendingLimit, WhyNot, affordable, distinct, orderable, reached
 
 IMEIS = st.integers(1, 12).map(str)
 CANDIDATES = st.lists(st.builds(Candidate, IMEIS, IMEIS | st.just(""), st.integers(1, 99)), max_size=12)
@@ -27,7 +27,7 @@ def test_each_phone_is_ordered_or_left_out_for_one_reason(
     candidates: list[Candidate], known: dict[str, KnownOrder], ordered: set[str], rechecks: bool
 ) -> None:
     phones = distinct(candidates)
-    found = sort_out(phones, ordered, known, rechecks)
+    found = orderable(phones, ordered, known, rechecks)
     assert len(found.phones) + found.left_out.total() == len(phones)
     for phone in found.phones:
         assert ordered.isdisjoint(phone.imeis)
@@ -41,16 +41,16 @@ def test_the_phone_that_was_checked_longest_ago_comes_first() -> None:
         "a": KnownOrder(WhyNot.CHECKED, datetime(2026, 2, 2)),
         "b": KnownOrder(WhyNot.CHECKED, datetime(2026, 1, 1)),
     }
-    assert [phone.imei for phone in sort_out(phones, (), known, rechecks=True).phones] == ["c", "b", "a"]
+    assert [phone.imei for phone in orderable(phones, (), known, rechecks=True).phones] == ["c", "b", "a"]
 
 
 @given(st.integers(0, 500), st.integers(0, 2000), st.lists(st.none() | st.integers(-500, 100_000), max_size=4))
 @example(3, 0, [-500])  # a free service, and an overdrawn budget
-def test_what_fits_is_the_most_that_every_purse_holds(count: int, price: int, purses: list[int | None]) -> None:
+def test_what_fits_is_the_most_that_fits_every_limit(count: int, price: int, limits: list[int | None]) -> None:
     """Amounts in thousandths of a dollar, so that sums of floats are off."""
-    given_purses = [Purse(None if left is None else left / 1000, str(left)) for left in purses]
-    fits, words = affordable(count, price / 1000, given_purses)
-    limited = [left / 1000 for left in purses if left is not None]
+    given_limits = [SpendingLimit(None if left is None else left / 1000, str(left)) for left in limits]
+    fits, words = affordable(count, price / 1000, given_limits)
+    limited = [left / 1000 for left in limits if left is not None]
     assert 0 <= fits <= count
     assert not fits or not any(exceeds(fits * price / 1000, left) for left in limited)
     if fits < count:

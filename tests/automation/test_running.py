@@ -204,9 +204,9 @@ def test_two_processes_that_decide_the_same_order_it_once(settings: Settings, sc
         class Late(AutomationTurn):
             """A turn that has read the automation and waits for the others."""
 
-            def attend(self, automation: automation_store.Automation) -> None:
+            def run_one(self, automation: automation_store.Automation) -> None:
                 barrier.wait(30)  # noqa: B023
-                super().attend(automation)
+                super().run_one(automation)
 
         def take() -> None:
             Late(make_scene(settings, scene.database).backend, lambda: utc_now() + timedelta(hours=1)).take(
@@ -268,7 +268,7 @@ def test_a_process_that_slept_while_another_ran_orders_nothing(
     if not guarded:
         monkeypatch.setattr(automation_store, "_move", lambda *_, **marks: None)
         monkeypatch.setattr(running, "Placing", lambda kind, actor, token, marks: Placing(kind, actor, "new", marks))
-    AutomationTurn(scene.backend, lambda: DUE).attend(asleep)
+    AutomationTurn(scene.backend, lambda: DUE).run_one(asleep)
     assert len(scene.sent(rule)) == (4 if guarded else 8)
 
 
@@ -371,7 +371,7 @@ def test_an_edit_in_the_middle_of_a_turn_undoes_the_run(file_scene: Scene) -> No
     before = scene.get(rule)
     with scene.database.write() as connection:
         automation_store.change(connection, before, replace(before.terms, max_price=0.01), "Edited.")
-    AutomationTurn(scene.backend, lambda: utc_now() + timedelta(hours=1)).attend(before)
+    AutomationTurn(scene.backend, lambda: utc_now() + timedelta(hours=1)).run_one(before)
     assert (scene.sent(rule), scene.get(rule).is_on) == ([], False)
 
 

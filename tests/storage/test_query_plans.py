@@ -236,11 +236,11 @@ def work(simulator: Simulator, database: IMEIDatabase) -> None:
     assert undo_import(database, import_id) == (1, 0)
     order_searches.save_search(database, NUMBERS, 0)
     kept_sums.tend(database, 0)
-    service_figure_store.tend(database)
+    service_figure_store.update_figures(database)
     rules = (*DEFAULT_RULES, checked_rule("review", "older", "30"))
     rule_trials.try_rules(database, rules)
     assert verdict_store.save_rules(database, rules, "admin")
-    regrading.tend(database)
-    regrading.tend(database, now=utc_now() + timedelta(days=31))
+    regrading.regrade(database)
+    regrading.regrade(database, now=utc_now() + timedelta(days=31))
     with database.read() as connection:
         assert kept_sums.order_sums(connection, [1])[1].failed

@@ -29,16 +29,16 @@ def test_after_an_upgrade_every_result_is_graded_in_short_transactions(database:
     plant(database, 1200)
     assert regrading.step(database, utc_now()) == regrading.GRADED_AT_ONCE
     assert verdicts(database) == {"pass": 500, None: 700}
-    regrading.tend(database)
+    regrading.regrade(database)
     assert verdicts(database) == {"pass": 1200}
-    assert regrading.tend(database) == 0
+    assert regrading.regrade(database) == 0
 
 
 @pytest.mark.parametrize("counted", [0, 10_000])
 def test_new_rules_grade_every_result_again_also_after_a_kill(database: IMEIDatabase, counted: int) -> None:
     plant(database, 1700, simlock="Locked")
     plant_pending(database)
-    regrading.tend(database)
+    regrading.regrade(database)
     assert verdicts(database) == {"review": 1700, None: 40}
     kept_sums.tend(database, counted)
     assert regrading.progress(database) is None
@@ -50,7 +50,7 @@ def test_new_rules_grade_every_result_again_also_after_a_kill(database: IMEIData
         state = regrading.progress(again)
         assert state
         assert (state.version, state.done, state.percent) == (2, 500, 28)
-        assert regrading.tend(again) == 1200
+        assert regrading.regrade(again) == 1200
         assert verdicts(again) == {"fail": 1700, None: 40}
         assert versions(again) == {2, None}
         assert regrading.progress(again) is None
@@ -69,7 +69,7 @@ def test_a_verdict_follows_the_age_of_its_result(database: IMEIDatabase) -> None
     verdict_store.save_rules(database, rules, "admin")
     seen = []
     for days in (10, 29, 30, 34, 35, 39, 44, 60):
-        regrading.tend(database, now=placed + timedelta(days=days))
+        regrading.regrade(database, now=placed + timedelta(days=days))
         found = verdicts(database)
         seen.append((days, found.get("pass", 0), found.get("review", 0), found.get("fail", 0)))
     assert seen == [
@@ -82,4 +82,4 @@ def test_a_verdict_follows_the_age_of_its_result(database: IMEIDatabase) -> None
         (44, 1, 0, 699),
         (60, 1, 0, 699),  # an order without a date has no age
     ]
-    assert regrading.tend(database, now=placed + timedelta(days=61)) == 0
+    assert regrading.regrade(database, now=placed + timedelta(days=61)) == 0

@@ -103,9 +103,9 @@ def test_placing_orders_notes_nothing_and_a_result_is_noted_once(database: IMEID
         assert noted() == 0
         connection.execute(update(orders).values(verdict="pass", verdict_rule=9))
     assert noted() == 9
-    result_count_store.tend(database, few=9)
+    result_count_store.update_counts(database, few=9)
     assert noted() == 9
-    result_count_store.tend(database, few=8)
+    result_count_store.update_counts(database, few=8)
     assert noted() == 0
     assert result_count_store.count(database, ("model",), Chosen()) == {(("iPhone 12" * 9)[:80],): 9}
 

@@ -44,7 +44,7 @@ def test_figures_tell_apart_the_newest_days_and_all(database: IMEIDatabase) -> N
     rejected = placed(database, 2, 60.0, "Rejected")
     placed(database, 200, 86_400.0, "Rejected")
     placed(database, 3, 9.0, "Pending")
-    service_figure_store.tend(database, lambda: UNIX)
+    service_figure_store.update_figures(database, lambda: UNIX)
     recent, all_time = service_figure_store.figures(database)["269"], service_figure_store.figures(database, ALL)["269"]
     assert (recent.completed, recent.rejected, recent.timed, recent.cost) == (3, 1, 4, 2.0 / 3)
     assert (recent.rejection_rate, all_time.rejected, all_time.spent, all_time.computed_at) == (0.25, 2, 2.5, UNIX)
@@ -56,7 +56,7 @@ def test_figures_tell_apart_the_newest_days_and_all(database: IMEIDatabase) -> N
     dispute_store.record_refunds(database, [Refund(dispute.id, 0.5, NOW.date())], "anna")
     kept_sums.tend(database, 0)
     placed(database, 1, 60.0, "Completed")
-    service_figure_store.tend(database, lambda: UNIX)
+    service_figure_store.update_figures(database, lambda: UNIX)
     found = service_figure_store.figures_of(database, "269")
     assert found.keys() == {RECENT, ALL}
     assert (found[RECENT].completed, found[RECENT].timed, found[RECENT].cost) == (4, 5, 0.5)
@@ -72,7 +72,7 @@ def test_the_cost_per_result_is_that_of_the_reports(database: IMEIDatabase) -> N
     in_doubt = {"kind": "in_doubt", "state": "refunded", "imei": NUMBER, "service_name": "Check", "refund": 9.0}
     with database.write() as connection:
         connection.execute(insert(disputes).values(**in_doubt, ordered_at=NOW, opened_at=NOW, changed_at=NOW))
-    service_figure_store.tend(database, lambda: UNIX)
+    service_figure_store.update_figures(database, lambda: UNIX)
     of_services = [service_figure_store.figures_of(database, "269")[days].cost for days in (RECENT, ALL)]
     of_reports = [row.cost_per_result for by in ("service", "month") for row in order_reports.spend(database, by)]
     assert of_services + of_reports == [pytest.approx((3 * 0.5 - 2 * 0.2) / 2)] * 4
@@ -80,7 +80,7 @@ def test_the_cost_per_result_is_that_of_the_reports(database: IMEIDatabase) -> N
 
 def test_orders_of_no_service_that_is_known_have_no_figures(database: IMEIDatabase) -> None:
     placed(database, 1, 60.0, "Completed", "Another")
-    service_figure_store.tend(database, lambda: UNIX)
+    service_figure_store.update_figures(database, lambda: UNIX)
     assert service_figure_store.figures(database) == {}
 
 
@@ -90,7 +90,7 @@ def test_changes_are_counted_once_and_in_parts(database: IMEIDatabase, monkeypat
     for _ in range(5):
         placed(database, 1, 60.0, "Completed")
     for _ in range(3):
-        service_figure_store.tend(database, lambda: UNIX)
+        service_figure_store.update_figures(database, lambda: UNIX)
     assert service_figure_store.figures(database)["269"].timed == 5
 
 
@@ -98,12 +98,12 @@ def test_a_change_with_the_id_of_a_removed_one_is_counted(file_database: IMEIDat
     file_database.store_services([CHECK], UNIX)
     placed(file_database, 1, 60.0, "Completed")
     removed = placed(file_database, 1, 60.0, "Completed")
-    service_figure_store.tend(file_database, lambda: UNIX)
+    service_figure_store.update_figures(file_database, lambda: UNIX)
     with file_database.write() as connection:
         connection.execute(delete(status_changes).where(status_changes.c.order_row == removed))
         service_figure_store.follow_removed_changes(connection)
     placed(file_database, 1, 60.0, "Completed")
-    service_figure_store.tend(file_database, lambda: UNIX)
+    service_figure_store.update_figures(file_database, lambda: UNIX)
     assert service_figure_store.figures(file_database)["269"].timed == 3
 
 

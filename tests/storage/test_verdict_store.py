@@ -63,7 +63,7 @@ def test_an_import_its_undoing_and_a_new_parser_grade_too(database: IMEIDatabase
         connection.execute(update(orders).values(order_id="77"))
     assert database.update_order_status("77", "Completed", {"fmi": "OFF"})
     assert verdicts(database) == {None: 1}
-    regrading.tend(database)
+    regrading.regrade(database)
     assert verdicts(database) == {"review": 1}  # the SIM lock of the text that was read again
 
 

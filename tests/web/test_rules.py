@@ -38,7 +38,7 @@ def checked(database: IMEIDatabase) -> list[str]:
     ]
     with database.write() as connection:
         connection.execute(insert(orders), [*rows, {**rows[0], "order_id": "99", "status": "Pending", "fmi": None}])
-    regrading.tend(database)
+    regrading.regrade(database)
     return numbers
 
 
@@ -98,7 +98,7 @@ def test_rules_are_tried_before_they_are_saved_as_one_version(browser: Browser, 
     again = press(browser, "save", new, tried(answer.text))
     assert "in force already" in words(browser.get(again.location))
     assert versions(database) == 2
-    regrading.tend(database)
+    regrading.regrade(database)
     page = words(browser.get("/settings"))
     assert "follow version" not in page
     assert "2 (in force)" in page
@@ -186,7 +186,7 @@ def test_the_files_of_a_batch_have_the_verdict_of_each_phone(browser: Browser, d
     with database.write() as connection:
         done = {"status": "Completed", "model": "iPhone 12", "simlock": "Unlocked"}
         connection.execute(update(orders).where(orders.c.imei == imeis(1, 900)[0]).values(done | {"fmi": "ON"}))
-    regrading.tend(database)
+    regrading.regrade(database)
     rows = browser.get(f"/batches/{batch_id}/results.csv?format=extended").text.splitlines()
     assert [row.split(",")[-2] for row in rows] == ["VERDICT", "Fail", "", ""]
 
