@@ -74,7 +74,32 @@ def _refuse_other_account() -> ResponseReturnValue | None:
 @allow(Role.VIEWER)
 def show(batch_id: int) -> ResponseReturnValue:
     """Show the page. With ?look=1 the provider's list is read first, for browsers without JavaScript."""
-    return _page(batch_id, looked="look" in request.args)
+    progress, database = batch_or_404(batch_id), backend().database
+    with database.read() as connection:
+        doubt = batch_doubt.doubt_of(connection, batch_id)
+        named = named_by_person(connection, batch_id, SHOWN)
+    calls = batch_doubt.calls_in_doubt(database, batch_id)
+    found, list_error = _look(progress) if "look" in request.args else (None, "")
+    return render_template(
+        "doubt.html",
+        batch=progress,
+        count=doubt.count,
+        undecided=doubt.undecided,
+        cleared_count=doubt.cleared,
+        seen=doubt.mark,
+        items=batch_doubt.undecided_items(database, batch_id, SHOWN),
+        cleared=batch_doubt.cleared_imeis(database, batch_id, SHOWN),
+        happened=_happened(doubt, calls),
+        reasons=_reasons(call for call in calls if not call.cleared),
+        cleared_reasons=_reasons(call for call in calls if call.cleared and call.reason),
+        wait=_wait([call.sent_at for call in calls if not call.cleared]),
+        settled=batch_doubt.settled(database, batch_id),
+        exists=SAYS_IT_EXISTS,
+        named=named,
+        typed=(request.args.get("item", type=row_number), request.args.get("order_id", "")),
+        look=found,
+        list_error=list_error,
+    )
 
 
 @blueprint.get("/listed")
@@ -186,35 +211,6 @@ def _order_of(progress: Progress, item_id: int, given: str) -> IMEIOrder:
             return labels
 
     return find_order(ask, order_id, imei, progress.service_id, labels, certain)
-
-
-def _page(batch_id: int, looked: bool = False) -> str:
-    progress, database = batch_or_404(batch_id), backend().database
-    with database.read() as connection:
-        doubt = batch_doubt.doubt_of(connection, batch_id)
-        named = named_by_person(connection, batch_id, SHOWN)
-    calls = batch_doubt.calls_in_doubt(database, batch_id)
-    found, list_error = _look(progress) if looked else (None, "")
-    return render_template(
-        "doubt.html",
-        batch=progress,
-        count=doubt.count,
-        undecided=doubt.undecided,
-        cleared_count=doubt.cleared,
-        seen=doubt.mark,
-        items=batch_doubt.undecided_items(database, batch_id, SHOWN),
-        cleared=batch_doubt.cleared_imeis(database, batch_id, SHOWN),
-        happened=_happened(doubt, calls),
-        reasons=_reasons(call for call in calls if not call.cleared),
-        cleared_reasons=_reasons(call for call in calls if call.cleared and call.reason),
-        wait=_wait([call.sent_at for call in calls if not call.cleared]),
-        settled=batch_doubt.settled(database, batch_id),
-        exists=SAYS_IT_EXISTS,
-        named=named,
-        typed=(request.args.get("item", type=row_number), request.args.get("order_id", "")),
-        look=found,
-        list_error=list_error,
-    )
 
 
 def _happened(doubt: Doubt, calls: Sequence[CallInDoubt]) -> list[tuple[str, int]]:
