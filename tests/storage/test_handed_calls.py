@@ -410,56 +410,61 @@ def orphaned(database: IMEIDatabase, *attempt_ids: int) -> dict[int, float | Non
         return handed_calls.orphaned(connection, attempt_ids, CALL_TASK, 100.0, 20.0)
 
 
-def set_age(connection: Connection, attempt_id: int, seconds: float) -> None:
-    earlier = f"extract(epoch FROM clock_timestamp()) - {seconds}"
-    run(connection, f"UPDATE attempts SET taken_by = id || ' s', begun_at = {earlier} WHERE id = {attempt_id}")
-
-
-@pytest.mark.parametrize(
-    ("job", "heartbeat", "begun_before", "taken_before", "is_orphan"),
-    [
-        (None, None, None, None, True),  # there never was a job
-        (None, None, 10, None, False),  # begun a moment ago: its worker is about to store the answer
-        (None, None, 30, None, True),
-        ("todo", None, None, None, False),
-        ("succeeded", 1, None, None, True),
-        ("failed", 1, None, None, True),
-        ("doing", 1, 30, 30, False),  # its worker lives
-        ("doing", 30, 30, 30, True),  # it is gone
-        ("doing", 30, None, 1, True),
-        ("doing", 1, None, 10, False),  # taken a moment ago, not yet begun
-        ("doing", 1, None, 30, True),  # the reply that named it was lost
-        ("doing", 1, 110, 110, True),  # it takes too long, though its worker lives
-        ("todo", None, 110, None, True),
-    ],
+#: (status of the job, seconds since the heartbeat of its worker, since the call began, since the job was taken, orphan)
+FATES: tuple[tuple[str | None, int | None, int | None, int, bool], ...] = (
+    (None, None, None, 0, True),  # there never was a job
+    (None, None, 10, 0, False),  # begun a moment ago: its worker is about to store the answer
+    (None, None, 30, 0, True),
+    ("todo", None, None, 0, False),
+    ("succeeded", 1, None, 0, True),
+    ("failed", 1, None, 0, True),
+    ("doing", 1, 30, 30, False),  # its worker lives
+    ("doing", 30, 30, 30, True),  # it is gone
+    ("doing", 30, None, 1, True),
+    ("doing", 1, None, 10, False),  # taken a moment ago, not yet begun
+    ("doing", 1, None, 30, True),  # the reply that named it was lost
+    ("doing", 1, 110, 110, True),  # it takes too long, though its worker lives
+    ("todo", None, 110, 0, True),
 )
-def test_a_call_gets_no_answer_when_its_time_or_its_worker_is_gone(
-    database: IMEIDatabase,
-    job: str | None,
-    heartbeat: int | None,
-    begun_before: int | None,
-    taken_before: int | None,
-    is_orphan: bool,
-) -> None:
-    (attempt_id,) = handed_over(database)
+
+
+def test_a_call_gets_no_answer_when_its_time_or_its_worker_is_gone(database: IMEIDatabase) -> None:
+    """The answer says when it was begun, which tells those that may be sent again."""
+    attempts = handed_over(database, len(FATES))
     with database.write() as connection:
-        if begun_before is not None:
-            set_age(connection, attempt_id, begun_before)
-        if job is not None:
-            JobQueue().add_calls(connection, ACCOUNT, [attempt_id])
-            worker = None
-            if heartbeat is not None:
-                register = "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - CAST(? AS interval))"
-                worker = run(connection, f"{register} RETURNING id", f"{heartbeat} seconds").scalar_one()
-            change = "UPDATE procrastinate_jobs SET worker_id = ?, status = CAST(? AS procrastinate_job_status)"
-            run(connection, change, worker, job)
-            run(
-                connection, "UPDATE procrastinate_events SET at = now() - CAST(? AS interval)", f"{taken_before or 0} s"
-            )
-    found = orphaned(database, attempt_id)
-    assert (attempt_id in found) is is_orphan
-    if is_orphan:
-        assert (found[attempt_id] is None) is (begun_before is None)
+        for attempt_id, (job, heartbeat, began, taken, _) in zip(attempts, FATES, strict=True):
+            if began is not None:
+                earlier = f"extract(epoch FROM clock_timestamp()) - {began}"
+                run(
+                    connection,
+                    f"UPDATE attempts SET taken_by = id || ' s', begun_at = {earlier} WHERE id = {attempt_id}",
+                )
+            if job is not None:
+                add_job(connection, attempt_id, job, heartbeat, taken)
+    found = orphaned(database, *attempts)
+    assert found.keys() == {one for one, (*_, is_orphan) in zip(attempts, FATES, strict=True) if is_orphan}
+    begun_before = {one for one, (_, _, began, *_) in zip(attempts, FATES, strict=True) if began is not None}
+    assert {one for one, begun_at in found.items() if begun_at is not None} == begun_before & found.keys()
+
+
+def add_job(connection: Connection, attempt_id: int, status: str, heartbeat: int | None, taken: int) -> None:
+    """Add the job of an attempt in a status. The times are seconds ago; heartbeat: None where it has no worker."""
+    JobQueue().add_calls(connection, ACCOUNT, [attempt_id])
+    job = run(connection, "SELECT max(id) FROM procrastinate_jobs").scalar_one()
+    worker = None
+    if heartbeat is not None:
+        register = (
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() - CAST(? AS interval)) RETURNING id"
+        )
+        worker = run(connection, register, f"{heartbeat} seconds").scalar_one()
+    change = "UPDATE procrastinate_jobs SET worker_id = ?, status = CAST(? AS procrastinate_job_status) WHERE id = ?"
+    run(connection, change, worker, status, job)
+    run(
+        connection,
+        "UPDATE procrastinate_events SET at = now() - CAST(? AS interval) WHERE job_id = ?",
+        f"{taken} s",
+        job,
+    )
 
 
 ANSWERED: dict[str, Callable[[IMEIDatabase, int], None]] = {
