@@ -302,12 +302,8 @@ class IMEIDatabase:
 
     def set_setting(self, key: str, value: str) -> None:
         """Store a value."""
-        self.change_setting(key, lambda _: value)
-
-    def change_setting(self, key: str, change: Callable[[str | None], str]) -> None:
-        """Store what change returns for the stored value. Safe between processes."""
         with self.write() as connection:
-            write_setting(connection, key, change(read_setting(connection, key)))
+            write_setting(connection, key, value)
 
     def setdefault_setting(self, key: str, value: str) -> str:
         """Store value unless there is one already, and return what is stored. Safe between processes.

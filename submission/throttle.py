@@ -87,16 +87,6 @@ class Throttle:
         return None if self.limit is None else self.limit - min(KEPT, self.limit // 2)
 
     @property
-    def quota(self) -> int | None:
-        """Calls that the provider lets through in `period`, as its 429s show."""
-        return self.estimate.quota
-
-    @property
-    def period(self) -> float | None:
-        """Seconds in which `quota` calls pass."""
-        return self.estimate.period
-
-    @property
     def is_closed(self) -> bool:
         """Whether reads that wait fail: their loop has ended."""
         return self._closed
@@ -162,7 +152,7 @@ class Throttle:
     def spacing(self) -> float:
         """Seconds between two starts."""
         if self.estimate.kind is not LimitKind.NONE:  # one call shall meet the limit, not thirty
-            quota, period = self.quota, self.period
+            quota, period = self.estimate.quota, self.estimate.period
             room = math.inf if quota is None or period is None else period / quota / 2
             return min(max(LONGEST_SPACING, min(self.refusal, MOST_SPACING)), room)
         if not self.times:
@@ -306,7 +296,7 @@ class Throttle:
     def _has_its_share(self, now: float) -> bool:
         if self.allowance is not None and len(self._reads) >= int(self.allowance * READ_SHARE):
             return True
-        quota, period = self.quota, self.period
+        quota, period = self.estimate.quota, self.estimate.period
         if quota is None or period is None:
             return False
         return sum(at > now - period for at in self._reads) >= max(1, int(quota * READ_SHARE))

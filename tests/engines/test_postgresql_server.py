@@ -12,7 +12,7 @@ from postgresql_cluster import Cluster
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, Engine, create_engine, make_url, text
 
-from database import DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
+from database import DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError, read_setting, write_setting
 from engines import postgresql_server
 from engines.postgresql_server import NETWORK
 from storage.handed_calls import each_by_itself
@@ -36,7 +36,8 @@ def test_a_write_waits_for_another_one_and_sees_what_it_wrote(server_database: I
 
     def increase() -> None:
         for _ in range(20):
-            server_database.change_setting(KEY, lambda old: str(int(old or 0) + 1))
+            with server_database.write() as connection:
+                write_setting(connection, KEY, str(int(read_setting(connection, KEY) or 0) + 1))
 
     threads = [threading.Thread(target=increase) for _ in range(4)]
     for thread in threads:

@@ -361,9 +361,9 @@ def test_a_call_that_is_not_refused_for_long_got_through(refusal: float, grace: 
 
 
 def test_what_429s_taught_is_told_in_calls_and_seconds() -> None:
-    assert (Throttle(5).quota, Throttle(5).period) == (None, None)
+    assert (Throttle(5).estimate.quota, Throttle(5).estimate.period) == (None, None)
     throttle = with_window(7)
-    assert (throttle.quota, throttle.period) == (7, 60.0)
+    assert (throttle.estimate.quota, throttle.estimate.period) == (7, 60.0)
 
 
 def test_a_call_that_was_held_back_is_given_back_to_the_window() -> None:
