@@ -3,7 +3,6 @@
 This module must not know HTTP or Flask. Batches, chunks and items are in storage/, on the same transactions.
 """
 
-import importlib
 import json
 import logging
 import secrets
@@ -60,11 +59,9 @@ MOVED_AWAY = "moved_away"
 #: The setting that holds the random name of this database.
 INSTALL_ID = "install_id"
 Answer = TypeVar("Answer")
-MIGRATIONS = Path(__file__).with_name("migrations")  #: the names of its scripts begin with their revisions
 
 __all__ = [
     "INSTALL_ID",
-    "MIGRATIONS",
     "MOVED_AWAY",
     "Changes",
     "DatabaseReplacedError",
@@ -77,8 +74,6 @@ __all__ = [
     "once",
     "orders_by_verdict",
     "read_setting",
-    "revisions",
-    "scripts",
     "utc_now",
     "why_unusable",
     "write_setting",
@@ -111,7 +106,7 @@ class IMEIDatabase:
         """
         self._shared = threading.local()  # the connection of the snapshot that the reads of a thread share
         self.engines: Engines = open_engines(place)
-        self.engines.migrate(revisions(self.dialect), _upgrade)
+        self.engines.migrate()
         self.folder = self.path.parent if self.is_file else folder or Path()
         moved_away = None if even_if_moved else self.get_setting(MOVED_AWAY)
         if moved_away:
@@ -416,26 +411,6 @@ def _read_settings(connection: Connection) -> dict[str, str | None]:
 def write_setting(connection: Connection, key: str, value: str) -> None:
     """Store a value, inside a transaction."""
     connection.execute(STORE_SETTING, {"key": key, "value": value})
-
-
-def revisions(dialect: str) -> list[str]:
-    """Return the revisions of the tables of a database, the oldest first."""
-    return sorted(script.name[:4] for folder in scripts(dialect) for script in folder.glob("[0-9]*.py"))
-
-
-def scripts(dialect: str) -> tuple[Path, Path]:
-    """Return the folders of the migrations of a database: its own ones, up to 0013, and those of both."""
-    return MIGRATIONS / dialect, MIGRATIONS / "shared"
-
-
-def _upgrade(connection: Connection) -> None:
-    """Run the migrations. Alembic is imported here: that takes a tenth of the start, and is needed once a release."""
-    config = importlib.import_module("alembic.config").Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.set_main_option("version_locations", "\n".join(map(str, scripts(connection.dialect.name))))
-    config.set_main_option("path_separator", "newline")
-    config.attributes["connection"] = connection
-    importlib.import_module("alembic.command").upgrade(config, "head")
 
 
 def _order_values(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from engines.errors import (
     UnusableDatabaseError,
     why_unusable,
 )
+from engines.migrations import revisions
 from engines.opening import Engines, is_address, open_engines
 from engines.postgresql_copies import NOT_INSTALLED, is_installed, libpq_address
 from engines.postgresql_server import READ_COMMITTED, PostgreSQLServer

@@ -1,12 +1,11 @@
 """Open a file of SQLite, or a database of PostgreSQL by its address."""
 
 import logging
-from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from engines.postgresql_server import PostgreSQLServer
 from engines.sqlite_engine import SQLiteEngine
@@ -52,8 +51,8 @@ class Engines(Protocol):
     def check(self) -> None:
         """Raise DatabaseReplacedError where another file is at the path."""
 
-    def migrate(self, known: Sequence[str], upgrade: Callable[[Connection], None]) -> None:
-        """Bring the tables to the newest of these revisions, one process at a time."""
+    def migrate(self) -> None:
+        """Bring the tables to the newest revision, one process at a time."""
 
     def size(self) -> int:
         """Return the bytes that the database takes."""

@@ -8,7 +8,7 @@ after IDLE seconds, so that nobody waits for it for long.
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property
@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.dialects.postgresql.base import PGReadOnlyConnectionCharacteristic
 from sqlalchemy.exc import ArgumentError, ProgrammingError
 
+import engines.migrations as migrations
 from engines.direct import Direct, direct
 from engines.errors import POOLED, UnusableDatabaseError, unavailable_error
 from engines.postgresql_copies import write_dump
@@ -155,12 +156,13 @@ class PostgreSQLServer:
     def check(self) -> None:
         """A server has no file that could be replaced."""
 
-    def migrate(self, known: Sequence[str], upgrade: Callable[[Connection], None]) -> None:
+    def migrate(self) -> None:
         """Migrate the tables. Raises UnusableDatabaseError for a server that is too old, or behind a pooler.
 
         Tables of a newer version are taken: its migrations only add what this version does not use, so that both run
         side by side while machine after machine is updated.
         """
+        newest = migrations.revisions(self.engine.dialect.name)[-1]
         with self.engine.begin() as connection:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATIONS})")
             if connection.dialect.server_version_info < (LEAST_VERSION,):  # type: ignore[operator]
@@ -172,17 +174,17 @@ class PostgreSQLServer:
                 raise UnusableDatabaseError(NOT_UNICODE.format(encoding))
             has_revision = connection.exec_driver_sql(HAS_REVISION).scalar_one()
             current = connection.exec_driver_sql(REVISION).scalar() if has_revision else None
-            if current is not None and current >= known[-1]:
-                if current > known[-1]:
+            if current is not None and current >= newest:
+                if current > newest:
                     logger.warning("The database has tables of a newer version (schema %s)", current)
                 return
             try:
-                upgrade(connection)
+                migrations.upgrade(connection)
             except ProgrammingError as error:
                 if isinstance(error.orig, InsufficientPrivilege):
                     raise UnusableDatabaseError(NOT_OWNER) from error
                 raise
-        logger.info("Migrated the database from %s to %s", current, known[-1])
+        logger.info("Migrated the database from %s to %s", current, newest)
 
     def size(self) -> int:
         with self.readers.begin() as connection:

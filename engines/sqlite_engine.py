@@ -5,13 +5,13 @@ import fcntl
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
+import engines.migrations as migrations
 from engines.errors import (
     PRIMARY_CODE,
     DatabaseReplacedError,
@@ -87,10 +87,10 @@ class SQLiteEngine:
         if self._file is not None and self._file_now() != self._file:
             raise DatabaseReplacedError
 
-    def migrate(self, known: Sequence[str], upgrade: Callable[[Connection], None]) -> None:
+    def migrate(self) -> None:
         """Migrate the file, after a backup of an existing one. Raises UnusableDatabaseError or SQLAlchemyError."""
         try:
-            _migrate(self.engine, self._path, known, upgrade)
+            _migrate(self.engine, self._path)
             self._file = self._file_now()
             self.optimize()
         except DatabaseError as error:
@@ -192,7 +192,8 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
 
-def _migrate(engine: Engine, path: Path, known: Sequence[str], upgrade: Callable[[Connection], None]) -> None:
+def _migrate(engine: Engine, path: Path) -> None:
+    known = migrations.revisions(engine.dialect.name)
     with path.with_suffix(".migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with engine.connect() as connection:
@@ -208,5 +209,5 @@ def _migrate(engine: Engine, path: Path, known: Sequence[str], upgrade: Callable
             copy = write_copy(path, path.parent / "backups", datetime.now(UTC).replace(tzinfo=None))
             logger.info("Backed up the database to %s before migrating it", copy.path)
         with engine.connect().execution_options(begin=BEGIN_WRITING) as connection, connection.begin():
-            upgrade(connection)
+            migrations.upgrade(connection)
         logger.info("Migrated the database from %s to %s", current, known[-1])

@@ -1,4 +1,4 @@
-"""Alembic runs on the connection that database.py hands it; there is no alembic.ini and no offline mode."""
+"""Alembic runs on the connection that engines/migrations.py hands it; there is no alembic.ini and no offline mode."""
 
 from alembic import context
 

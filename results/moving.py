@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from amounts import plural
-from database import IMEIDatabase, revisions, utc_now
+from database import IMEIDatabase, utc_now
+from engines import revisions
 from storage import audit_chain, move_marks
 from storage.copy_checks import Checked, check_copy, count_rows
 from storage.database_copy import CopyError, Repair, Tell, copy_tables

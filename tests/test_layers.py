@@ -69,7 +69,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "psycopg": ("engines.*", "storage.job_queue", "storage.listening", "workers.*"),
     "psycopg_pool": ("workers.jobs",),
     "procrastinate": ("storage.job_queue", "workers.*"),
-    "alembic": ("database",),
+    "alembic": ("engines.migrations",),
     "sqlite3": ("engines.*", "sqlite_file.library"),
     "pysqlite3": ("sqlite_file.library",),
     "csv": ("spreadsheets.*",),
@@ -79,7 +79,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "python_calamine": ("workbooks.legacy",),
 }
 #: Modules that import a library only when they need it, which is seldom, because that takes a tenth of each start.
-IMPORTS_LATE = ("database",)
+IMPORTS_LATE = ("engines.migrations",)
 READS_THE_ENVIRONMENT = (
     *("settings", "web_app", "gunicorn.conf", "simulator.server"),
     "engines.postgresql_copies",  # hands it to pg_dump, with the password

@@ -11,7 +11,8 @@ from order_tables import NUMBER
 from postgresql_cluster import Cluster
 from sqlalchemy import Connection, create_engine
 
-from database import MIGRATIONS, IMEIDatabase, revisions, scripts
+from database import IMEIDatabase
+from engines.migrations import MIGRATIONS, revisions, scripts
 from schema import metadata
 
 POSTGRESQL = "postgresql"

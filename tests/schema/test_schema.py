@@ -6,16 +6,14 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from handmade_calls import call
 from order_tables import NUMBER
 from simulated_provider import imeis
 from sqlalchemy import CheckConstraint, Connection, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from database import MIGRATIONS, IMEIDatabase, revisions, scripts
+from database import IMEIDatabase
 from schema import items, metadata
 from storage import order_queries, result_store
 
@@ -110,16 +108,6 @@ def test_a_batch_is_not_deleted_beside_its_first_orders(server_database: IMEIDat
         adding.commit()
         with pytest.raises(IntegrityError):
             deleting.exec_driver_sql("DELETE FROM batches")
-
-
-def test_the_name_of_a_migration_begins_with_its_revision() -> None:
-    """The database learns the newest revision from these names, which are read much faster than the scripts."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.set_main_option("version_locations", "\n".join(map(str, scripts("sqlite"))))
-    config.set_main_option("path_separator", "newline")
-    newest_first = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
-    assert revisions("sqlite")[::-1] == newest_first
 
 
 def test_a_database_of_the_first_schema_is_migrated_and_keeps_its_orders(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from handmade_calls import call, one, planned, record_outcomes
 from simulated_provider import imeis
 from sqlalchemy import event, insert, select, update
 
-from database import MIGRATIONS, IMEIDatabase, utc_now
+from database import IMEIDatabase, utc_now
+from engines.migrations import MIGRATIONS
 from orders import IMEIOrder, Outcome
 from schema import orders, outbox_events, webhooks
 from storage import batch_states, chunk_moves, outbox

@@ -17,8 +17,7 @@ from jinja2.bccache import Bucket, FileSystemBytecodeCache
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from werkzeug.routing import Map, Rule, RuleFactory
 
-import database
-from engines import postgresql_server, sqlite_engine
+from engines import migrations, postgresql_server, sqlite_engine
 
 
 class CompiledTemplates(FileSystemBytecodeCache):
@@ -169,6 +168,6 @@ def compile_once(templates: str | None) -> None:
 
     Flask.jinja_environment = SharingEnvironment  # type: ignore[assignment]
     Flask.url_map_class = SharedMap
-    database._upgrade = CopiedSchema(database._upgrade, templates)
+    migrations.upgrade = CopiedSchema(migrations.upgrade, templates)
     for engines in (sqlite_engine, postgresql_server):
         engines.create_engine = SharedDialect()  # type: ignore[attr-defined]
