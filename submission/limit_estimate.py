@@ -28,7 +28,7 @@ FIRST_LOOK_CALLS, FIRST_LOOK_SECONDS = 24.0, 2.5
 #: This look is left out after this number of refusals: few windows end just before it.
 RARE_LOOK, MANY_REFUSALS = 43.0, 10
 #: After a Retry-After that was too short the next look comes after at least this multiple of it, if it was short.
-NOT_MISLED_AGAIN, SHORT_WAIT = 3.5, 2.0
+AFTER_TOO_EARLY, SHORT_WAIT = 3.5, 2.0
 #: A window that was known and is longer now: the first look after it, and the most that the next ones are apart.
 LITTLE_LATER, MUCH_LATER = 1.06, 1.5
 #: Windows shorter than this (seconds) are looked for in such steps too.
@@ -66,15 +66,15 @@ class LimitKind(enum.Enum):
 
 @dataclass(slots=True)
 class LimitEstimate:
-    """What calls that passed and calls that were refused tell of the limiter."""
+    """What calls that passed, and calls that were refused, show of the limiter."""
 
     kind: LimitKind = LimitKind.NONE
     sent: deque[float] = field(default_factory=lambda: deque(maxlen=MEMORY))  #: starts of calls that were not refused
     asked: int = 0  #: calls, lately
     refusals: int = 0  #: of those
     refused_at: float = -math.inf  #: start of the newest refused call
-    told_until: float = -math.inf  #: the moment that the newest 429 named
-    misled: bool = False  #: a call that waited as long as a 429 said was refused
+    retry_at: float = -math.inf  #: when to retry, by the Retry-After of the newest 429
+    is_retry_too_early: bool = False  #: a call that waited until retry_at was refused
 
     next_look: float | None = None  #: when a single call shall look
     look: float | None = None  #: start of the single call that looks now
@@ -84,7 +84,7 @@ class LimitEstimate:
     size: int = 0  #: calls in a window
     low: float = 0.0  #: seconds: a window is longer than this
     high: float = math.inf  #: seconds: calls passed after this time
-    held: int = 0  #: windows that were as long as `high` said
+    held: int = 0  #: windows that were as long as `high`
     settled: int = 0  #: calls that come before a shorter window is tried
     in_vain: bool = False  #: a shorter window was tried in vain since the last one began
     quiet: int = 0  #: calls since the last refusal, or since the window was tried with more calls
@@ -205,19 +205,19 @@ class LimitEstimate:
         began is when the call was sent, retry_after the seconds that the provider asks for.
         """
         self._forget(began)
-        self._check_word(began)
-        told = began + min(retry_after or 0.0, LONGEST_HOLD)
+        self._check_retry_after(began)
+        retry_at = began + min(retry_after or 0.0, LONGEST_HOLD)
         if self.look is not None:
-            self._missed(began, now, told)
+            self._missed(began, now, retry_at)
         elif self.kind is LimitKind.NONE:
             self.size = max(1, count(self.sent, began - LONGEST_HOLD, began))
-            self._search(began, now, told)
+            self._search(began, now, retry_at)
         else:
-            self._limit_refused(began, now, told)
+            self._limit_refused(began, now, retry_at)
         self._empty(began)
         self.quiet = 0
-        self.told_until = told if retry_after is not None else -math.inf
-        return max(told, now, self._next_start(now))
+        self.retry_at = retry_at if retry_after is not None else -math.inf
+        return max(retry_at, now, self._next_start(now))
 
     def also_refused(self, began: float) -> None:
         """Take note of a call that was on the wire with the first that was refused, and was refused too."""
@@ -243,34 +243,34 @@ class LimitEstimate:
         if self.bucket:
             self.bucket.emptied(began, self.sent)
 
-    def _check_word(self, began: float) -> None:
-        """Note whether the call waited as long as the last 429 said, in vain."""
-        waited = self.refused_at < self.told_until <= min(began, self.refused_at + LONGEST_HOLD - ROUNDED)
+    def _check_retry_after(self, began: float) -> None:
+        """Note whether the call was refused though it waited as long as the 429 before it asked for."""
+        waited = self.refused_at < self.retry_at <= min(began, self.refused_at + LONGEST_HOLD - ROUNDED)
         if self.kind is LimitKind.UNKNOWN and waited:
-            self.misled = True
+            self.is_retry_too_early = True
 
     def _anchor(self, began: float) -> float:
         """Return the start of the oldest call of the newest window, or the refused call's if that is long ago."""
         oldest = self.sent[max(0, len(self.sent) - self.size)] if self.sent else -math.inf
         return oldest if began - oldest <= LONGEST_HOLD else began
 
-    def _search(self, began: float, now: float, told: float) -> None:
-        """Let a single call look: at the time that the provider told, if it is believed, else at a usual one."""
+    def _search(self, began: float, now: float, retry_at: float) -> None:
+        """Let a single call look: when the provider asks for the retry, if that is believed, else at a usual time."""
         if self.kind is not LimitKind.UNKNOWN:
             self.closed_at = self._anchor(began)
         self.kind, self.bucket = LimitKind.UNKNOWN, None
         self.missed += 1
-        believed = told > now and not self.misled
-        self.next_look = told + MARGIN if believed else max(self._usual_look(now), told)
+        believed = retry_at > now and not self.is_retry_too_early
+        self.next_look = retry_at + MARGIN if believed else max(self._usual_look(now), retry_at)
 
     def _usual_look(self, now: float) -> float:
-        """Return when a single call looks next, if nobody tells."""
+        """Return when a single call looks next where no Retry-After is believed."""
         anchor, known = self.closed_at, bool(self.held) or self.high < SHORT_WINDOW
         elapsed = now - anchor
         if known and self.missed == 1:
             return anchor + LITTLE_LATER * elapsed
-        once_misled = self.misled and elapsed < SHORT_WAIT and self.missed <= 2
-        least = elapsed * (NOT_MISLED_AGAIN if once_misled else 1.01)
+        once_too_early = self.is_retry_too_early and elapsed < SHORT_WAIT and self.missed <= 2
+        least = elapsed * (AFTER_TOO_EARLY if once_too_early else 1.01)
         least = max(least, min(self.size / FIRST_LOOK_CALLS, FIRST_LOOK_SECONDS))
         looks = [look for look in LOOKS if look >= least and (look != RARE_LOOK or self.refusals < MANY_REFUSALS)]
         if not looks:
@@ -287,31 +287,31 @@ class LimitEstimate:
             self.held += 1
         else:
             self.high, self.held = elapsed, 0
-        if not self.misled and self.told_until > self.refused_at:
+        if not self.is_retry_too_early and self.retry_at > self.refused_at:
             self.low = max(self.low, self.high - ROUNDED)
         self.kind, self.look, self.missed = LimitKind.WINDOW, None, 0
         self.settled, self.in_vain, self.quiet = self.size - 1, False, 1
 
-    def _missed(self, began: float, now: float, told: float) -> None:
+    def _missed(self, began: float, now: float, retry_at: float) -> None:
         """Take note that the call that looked was refused: a window is longer than what lies before it."""
         self.look = None
         anchor = self.closed_at if self.kind is LimitKind.UNKNOWN else self._anchor(began)
         self.low = max(self.low, began - anchor)
-        believed = not self.misled and told > began + ROUNDED
-        longer = believed or told - ROUNDED > anchor + self.high or self.low >= self.high
+        believed = not self.is_retry_too_early and retry_at > began + ROUNDED
+        longer = believed or retry_at - ROUNDED > anchor + self.high or self.low >= self.high
         if self.kind is LimitKind.WINDOW and not longer:
             self.in_vain, self.settled = True, self.size
         else:
-            self._search(began, now, told)
+            self._search(began, now, retry_at)
 
-    def _limit_refused(self, began: float, now: float, told: float) -> None:
+    def _limit_refused(self, began: float, now: float, retry_at: float) -> None:
         """Learn from a refusal by a limit that was learned before."""
         if self.bucket is None:
-            self._window_refused(began, now, told)
+            self._window_refused(began, now, retry_at)
         elif not self.bucket.refused(began, self.sent):
-            self._no_bucket(began, now, told)
+            self._no_bucket(began, now, retry_at)
 
-    def _window_refused(self, began: float, now: float, told: float) -> None:
+    def _window_refused(self, began: float, now: float, retry_at: float) -> None:
         """Learn from a refusal in a window that was taken to be open: it has fewer calls, is longer, or is a bucket."""
         passed = count(self.sent, max(self.refused_at, began - self.high), began)
         opens = not self.sent or began - self.sent[-1] >= PAUSE * self.high
@@ -324,10 +324,10 @@ class LimitEstimate:
         else:
             self.low = began - self._anchor(began)
             self.high = max(self.high, self.low)
-            self._search(began, now, told)
+            self._search(began, now, retry_at)
 
-    def _no_bucket(self, began: float, now: float, told: float) -> None:
+    def _no_bucket(self, began: float, now: float, retry_at: float) -> None:
         """What passed before a bucket seemed likely was a window, after all."""
         self.size, self.proven = min(self.size, self.proven), 0
         self.low, self.high, self.held, self.missed = 0.0, math.inf, 0, 0
-        self._search(began, now, told)
+        self._search(began, now, retry_at)

@@ -98,7 +98,7 @@ def test_a_call_looks_when_the_provider_says_so() -> None:
 def test_a_provider_that_said_too_little_is_waited_for_and_not_believed_again() -> None:
     estimate = refused_after(60, retry_after=3.0)
     look(estimate, passes=False, retry_after=2.0)
-    assert estimate.misled
+    assert estimate.is_retry_too_early
     assert look(estimate, passes=False, retry_after=9.0) == pytest.approx(3.63 + 2.0, abs=0.01)
     assert look(estimate, passes=False) == pytest.approx(5.63 + 9.0, abs=0.01)
     assert look(estimate, passes=False) == pytest.approx(15.0 + MARGIN)
@@ -107,7 +107,7 @@ def test_a_provider_that_said_too_little_is_waited_for_and_not_believed_again() 
 def test_a_wait_that_was_cut_does_not_make_a_provider_a_liar() -> None:
     estimate = refused_after(60, retry_after=3600.0)
     assert look(estimate, passes=False, retry_after=3540.0) == pytest.approx(0.6 + LONGEST_HOLD + MARGIN)
-    assert not estimate.misled
+    assert not estimate.is_retry_too_early
 
 
 def test_after_a_very_short_word_in_vain_the_next_looks_are_far_apart() -> None:
