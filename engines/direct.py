@@ -99,8 +99,9 @@ class ReadRows(Protocol):
 def read_prepared(connection: Connection, statement: Executable, values: Mapping[str, Any] = NONE) -> ReadRows:
     """Run a constant SELECT of every page in the transaction of a connection; read its rows before the next one.
 
-    On PostgreSQL its plan is kept, and it goes to the driver, unless somebody listens to the statements: SQLAlchemy
-    tells them. A parameter beside a list of words in the statement begins as None. Raises DatabaseUnavailableError.
+    On PostgreSQL its plan is kept, and it goes to the driver, except where somebody listens to the statements, which
+    only SQLAlchemy shows. In a statement with a list of words, all other parameters have the value None. Raises
+    DatabaseUnavailableError.
     """
     if connection.dialect.name != DIALECT.name or connection.dispatch.before_cursor_execute:
         return cast(ReadRows, connection.execute(statement, values))

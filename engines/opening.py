@@ -43,7 +43,7 @@ class Engines(Protocol):
         """Why commits may be lost when the machine fails, and what to do, as sentences; "" if they are not."""
 
     def changes(self) -> int | None:
-        """Return a number that differs after each commit of any connection; None where the database tells none.
+        """Return a number that differs after each commit of any connection; None where the database has none.
 
         It costs much less than to read a row. Raises DatabaseReplacedError.
         """

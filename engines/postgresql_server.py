@@ -53,8 +53,8 @@ BEGIN_HURRIED = (
     f"SET LOCAL lock_timeout = {int(PATIENCE * 1000)}",
 )
 SNAPSHOT: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-#: A server that is told so confirms commits that a crash loses: which calls were begun, too. Whoever sets another
-#: word than "off" says for how much a commit waits beyond that.
+#: With "off" a server confirms commits that a crash loses, such as which calls were begun. Each other value flushes a
+#: commit, and may wait for standbys: it stays.
 FLUSH = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 #: What only the server can set.
 UNSAFE = "SELECT name FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name"
@@ -69,7 +69,7 @@ NOT_UNICODE = (
     "The database has the encoding {}, which cannot hold all texts: make another one with CREATE DATABASE name ENCODING"
     f" '{ENCODING}' TEMPLATE template0 LOCALE 'C'."
 )
-#: A pooler that was told to ignore the options of a connection loses them; prepared statements fail there, too.
+#: A pooler that is set to ignore the options of a connection loses them; prepared statements fail there, too.
 ARRIVED = f"SELECT current_setting('lock_timeout') = '{PATIENCE:g}s'"
 NOT_OWNER = "The user of DATABASE_URL may not make tables in this database: make this user its owner."
 REVISION = "SELECT version_num FROM alembic_version"
@@ -151,7 +151,7 @@ class PostgreSQLServer:
         return RISK.format(" and ".join(unsafe)) if unsafe else ""
 
     def changes(self) -> None:
-        """A server tells nothing that is cheaper than a row."""
+        """Return None: a server shows nothing that is cheaper to read than a row."""
 
     def check(self) -> None:
         """A server has no file that could be replaced."""
@@ -206,9 +206,9 @@ class PostgreSQLServer:
 
 
 class _ReadOnly(PGReadOnlyConnectionCharacteristic):
-    """Whether a transaction only reads. Where nothing is said of it, it is as the server or the role has it.
+    """Whether a transaction only reads; by default as the server or the role is set.
 
-    SQLAlchemy gives a connection of a reader back as one that writes. A database that is told to take no changes, such
+    SQLAlchemy resets the connection of a reader to one that writes. So a database that is set to take no changes, such
     as before its move to another server, would take those of every connection that has read before.
     """
 

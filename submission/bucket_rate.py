@@ -1,4 +1,4 @@
-"""How fast a provider's token or leaky bucket is refilled, as far as its 429s tell.
+"""How fast a provider's token or leaky bucket is refilled, as far as its 429s show.
 
 A bucket that refused a call was empty. What passes from then until the next refusal is what flowed in, give or take one
 call: so each refusal narrows the bracket of the rate, and calls go out at the middle of it. It is pure.

@@ -78,6 +78,9 @@ class Clocks:
 class ClusterCarrier:
     """The jobs in which the calls of one account are made."""
 
+    lasts = True
+    ahead = 8  # threads make that many quick calls while the loop records answers; what is not begun can be taken back
+
     def __init__(
         self,
         database: IMEIDatabase,
@@ -101,9 +104,6 @@ class ClusterCarrier:
         self._longest = SEND_BY + options.call_timeout + MARGIN  #: seconds after which a call that began has no answer
         self._clocks = Clocks(self._longest)
 
-    lasts = True
-    ahead = 8  # threads make that many quick calls while the loop records answers; what is not begun can be taken back
-
     @contextmanager
     def open(self) -> Iterator[Executor]:
         """Listen for answers, and start the threads for lists and balances."""
@@ -114,7 +114,7 @@ class ClusterCarrier:
             yield pool
 
     def recover(self, connection: Transaction) -> Recovery:
-        """Return the calls that jobs carry, whoever has handed them over."""
+        """Return the calls that jobs carry, whichever process has handed them over."""
         return Recovery(on_the_wire=call_queries.open_chunks(connection, ChunkState.SENDING, self._account))
 
     def hand_over(self, connection: Transaction, claimed: Sequence[Chunk]) -> None:

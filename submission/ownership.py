@@ -34,7 +34,7 @@ PAID_ELSEWHERE = (
 
 
 class OtherHistoryError(lease.LeaseLostError):
-    """The server may have lost commits: whoever leads next looks (lost_commits.py) and recovers before it goes on."""
+    """The server may have lost commits: the next leader looks (lost_commits.py), and recovers before it goes on."""
 
 
 class Ownership:
@@ -66,7 +66,7 @@ class Ownership:
         return self._lease is not None and self._lease.moved
 
     def take(self, connection: Transaction) -> None:
-        """Take the lease, whoever has it."""
+        """Take the lease, also from another process."""
         holder = f"process {os.getpid()} on {socket.gethostname()}"
         self.was_overtaken = False
         self._lease = lease.take(connection, holder, self._database.engines.place, self._account)
