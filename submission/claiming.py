@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from database import Transaction
 from orders import Chunk
@@ -14,22 +15,19 @@ from submission.recording import ListLimits
 from submission.settlement import Settler
 
 
+@dataclass(frozen=True, slots=True)
 class Claimer:
     """Chooses which planned chunks are sent next."""
 
-    def __init__(
-        self, options: Options, settler: Settler, ownership: Ownership, clock: Callable[[], float], room: Room
-    ) -> None:
-        """clock returns seconds that never go back."""
-        self._room = room
-        self._options = options
-        self._settler = settler
-        self._ownership = ownership
-        self._clock = clock
+    options: Options
+    settler: Settler
+    ownership: Ownership
+    clock: Callable[[], float]  #: returns seconds that never go back
+    room: Room
 
     def choose(self, connection: Transaction, on_the_wire: Sequence[Chunk], free: int, limits: ListLimits) -> list[int]:
         """Return the ids of at most `free` planned chunks, after those that are too long were split."""
-        if not self._room.may_send:
+        if not self.room.may_send:
             return []
         snapshot = self._snapshot(connection, on_the_wire, free, limits)
         while True:
@@ -42,37 +40,37 @@ class Claimer:
 
     def _own(self, connection: Transaction, chosen: Sequence[int]) -> list[int]:
         """Return the chosen chunks without those of which another account has ordered an IMEI since."""
-        if not chosen or not self._room.is_shared:
+        if not chosen or not self.room.is_shared:
             return list(chosen)
-        elsewhere = account_chunks.send_home(connection, chosen, self._room.account)
+        elsewhere = account_chunks.send_home(connection, chosen, self.room.account)
         return [chunk_id for chunk_id in chosen if chunk_id not in elsewhere]
 
     def _snapshot(
         self, connection: Transaction, on_the_wire: Sequence[Chunk], free: int, limits: ListLimits
     ) -> Snapshot:
         load = Counter(chunk.batch_id for chunk in on_the_wire)
-        reach, account = free + self._options.canaries, self._options.account
+        reach, account = free + self.options.canaries, self.options.account
         batches = tuple(
             SendableBatch(
                 batch.batch_id,
                 batch.service_id,
                 tuple(call_queries.planned_chunks(connection, batch.batch_id, reach, account)),
                 load[batch.batch_id],
-                self._settler.doubts(batch.batch_id),
+                self.settler.doubts(batch.batch_id),
                 batch.unit_price,
             )
-            for batch in self._ownership.sendable(connection)
-            if self._room.takes(batch.service_id, batch.unit_price)
+            for batch in self.ownership.sendable(connection)
+            if self.room.takes(batch.service_id, batch.unit_price)
         )
         services = {batch.service_id for batch in batches if any(size > 1 for _, size in batch.planned)}
         is_doubted = any(batch.in_doubt for batch in batches)
         return Snapshot(
             batches,
             free,
-            self._options.chunk_size,
+            self.options.chunk_size,
             {service_id: limits.of(service_id) for service_id in services},
             frozenset(chunk.service_id for chunk in on_the_wire if len(chunk.items) > 1),
-            self._options.canaries,
-            is_doubted and self._settler.may_send_last(connection, self._clock()),
-            self._room.dollars(connection),
+            self.options.canaries,
+            is_doubted and self.settler.may_send_last(connection, self.clock()),
+            self.room.dollars(connection),
         )

@@ -62,38 +62,29 @@ class ListLimits:
             logger.info("Service %s takes lists of %d IMEIs", service_id, proven)
 
 
+@dataclass
 class Recorder:
     """Writes answers in the transaction of the loop, and passes on afterwards what they show."""
 
-    def __init__(
-        self,
-        options: Options,
-        throttle: Throttle,
-        settler: Settler,
-        carrier: Carrier,
-        clock: Callable[[], float],
-        room: Room,
-    ) -> None:
-        """clock returns seconds that never go back."""
-        self._room = room
-        self._options = options
-        self._throttle = throttle
-        self._settler = settler
-        self._carrier = carrier
-        self._clock = clock
-        self._unanswered = 0  #: calls in a row
-        self._resume_at: float | None = None  #: when the provider's maintenance may be over
-        self._is_resuming = False  #: the transaction that is not committed yet resumes the batches
+    options: Options
+    throttle: Throttle
+    settler: Settler
+    carrier: Carrier
+    clock: Callable[[], float]  #: returns seconds that never go back
+    room: Room
+    _unanswered: int = 0  #: calls in a row
+    _resume_at: float | None = None  #: when the provider's maintenance may be over
+    _is_resuming: bool = False  #: the transaction that is not committed yet resumes the batches
 
     def write(self, connection: Transaction, answers: Sequence[Answer], carefully: bool = False) -> ListLimits:
         """Write what answers mean. Returns the list lengths that were read or learned. Raises WrongStateError.
 
         carefully: another process may have put the calls in doubt, and order ids may be known already.
         """
-        answers = self._carrier.take(connection, answers)
+        answers = self.carrier.take(connection, answers)
         records = [answer.record for answer in answers if answer.record is not None]
         record_answers(connection, records, carefully)
-        limits = ListLimits(connection, self._options.chunk_size, self._options.account)
+        limits = ListLimits(connection, self.options.chunk_size, self.options.account)
         lengths = set[tuple[str, int]]()
         for answer in answers:
             match answer.judgement:
@@ -108,7 +99,7 @@ class Recorder:
                     self._stop_batches(connection, answer, answer.judgement)
         for service_id, length in sorted(lengths):
             limits.learn(service_id, [True] * length)
-        if lengths and self._throttle.failures:
+        if lengths and self.throttle.failures:
             batch_states.set_notice(connection, "")
         return limits
 
@@ -121,12 +112,12 @@ class Recorder:
             chunk, item_outcomes = answer.chunk, outcomes_of(answer.chunk, answer.judgement)
             logger.error("Chunk %d was moved by another process; its answer is recorded all the same", chunk.chunk_id)
             with database.write() as connection:
-                if self._carrier.take(connection, [answer]):
+                if self.carrier.take(connection, [answer]):
                     record_late(connection, chunk, item_outcomes, SETTLED_OTHERWISE)
 
     def resume_after_maintenance(self, connection: Transaction) -> None:
         """Resume the batches that wait for the provider's maintenance to end, when its time has passed."""
-        self._is_resuming = self._resume_at is not None and self._clock() >= self._resume_at
+        self._is_resuming = self._resume_at is not None and self.clock() >= self._resume_at
         if self._is_resuming:
             batch_states.resume_self_resuming(connection)
 
@@ -137,21 +128,21 @@ class Recorder:
 
     def learn(self, answer: Answer) -> bool:
         """Let the throttle and the settler learn from one answer. Returns whether nothing may be sent for a while."""
-        now, before = self._clock(), self._throttle.hold_until
+        now, before = self.clock(), self.throttle.hold_until
         if answer.was_sent:
             self._unanswered = self._unanswered + 1 if answer.is_unanswered else 0
             if not answer.is_unanswered:
-                self._settler.answered(answer.seconds, len(answer.chunk.items))
+                self.settler.answered(answer.seconds, len(answer.chunk.items))
         if answer.chunk.doubt_attempt is not None:
-            self._settler.look_soon(now)  # its orders are the proof for the next piece
+            self.settler.look_soon(now)  # its orders are the proof for the next piece
         self._teach_throttle(answer, now)
         if isinstance(answer.judgement, AllOrdered):
             return False
-        if answer.judgement.pause is Pause.ALL_FOR_A_WHILE and not self._room.is_shared:
-            self._resume_at = now + self._options.maintenance_wait
-        is_longer = self._throttle.hold_until > before
+        if answer.judgement.pause is Pause.ALL_FOR_A_WHILE and not self.room.is_shared:
+            self._resume_at = now + self.options.maintenance_wait
+        is_longer = self.throttle.hold_until > before
         if is_longer:
-            seconds = self._throttle.hold_until - now
+            seconds = self.throttle.hold_until - now
             logger.warning("Nothing is sent for %.1f s: %s", seconds, answer.judgement.message)
         return is_longer
 
@@ -175,26 +166,26 @@ class Recorder:
     def _stops_account(self, connection: Transaction, judgement: NotPlaced | Judged) -> bool:
         match judgement.pause:
             case Pause.ALL:
-                return self._room.stop(connection, judgement.message)
+                return self.room.stop(connection, judgement.message)
             case Pause.ALL_FOR_A_WHILE:
-                return self._room.stop(connection, judgement.message, self._options.maintenance_wait)
+                return self.room.stop(connection, judgement.message, self.options.maintenance_wait)
         return False
 
     def _show_hold(self, connection: Transaction, answer: Answer, judgement: NotPlaced | Judged) -> None:
         """Show on the batches why nothing is sent for a while; the next answer removes the notice."""
         if answer.holds or (answer.is_unanswered and self._unanswered + 1 >= UNANSWERED):
             batch_states.set_notice(connection, judgement.message)
-        elif self._throttle.failures and isinstance(judgement, Judged) and not answer.is_unanswered:
+        elif self.throttle.failures and isinstance(judgement, Judged) and not answer.is_unanswered:
             batch_states.set_notice(connection, "")
 
     def _teach_throttle(self, answer: Answer, now: float) -> None:
         judgement = answer.judgement
         if not answer.was_sent:
-            self._throttle.take_back()
+            self.throttle.take_back()
         elif isinstance(judgement, NotPlaced) and judgement.limited:
-            self._throttle.limited(now, judgement.retry_after, random.random(), answer.began)  # noqa: S311
+            self.throttle.limited(now, judgement.retry_after, random.random(), answer.began)  # noqa: S311
         elif answer.holds or self._unanswered >= UNANSWERED:
-            self._throttle.unreachable(now, random.random())  # noqa: S311
+            self.throttle.unreachable(now, random.random())  # noqa: S311
         else:
-            is_full = 2 * len(answer.chunk.items) >= self._options.chunk_size  # short calls are always quick
-            self._throttle.answered(answer.seconds if is_full else None, answer.began)
+            is_full = 2 * len(answer.chunk.items) >= self.options.chunk_size  # short calls are always quick
+            self.throttle.answered(answer.seconds if is_full else None, answer.began)

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from amounts import money
 from database import IMEIDatabase, utc_now
@@ -18,16 +18,15 @@ logger = logging.getLogger(__name__)
 REPORT_PAUSE, REPORT_SHARE = 0.5, 20
 
 
+@dataclass(slots=True)
 class ProgressFiles:
     """Keeps progress.json of the batches that move up to date. Not thread-safe: the loop's own."""
 
-    def __init__(self, database: IMEIDatabase, checkpoints: Checkpoints, clock: Callable[[], float]) -> None:
-        """clock returns seconds that never go back."""
-        self._database = database
-        self._checkpoints = checkpoints
-        self._clock = clock
-        self._unwritten = set[int]()
-        self._next = 0.0
+    database: IMEIDatabase
+    checkpoints: Checkpoints
+    clock: Callable[[], float]  #: returns seconds that never go back
+    _unwritten: set[int] = field(default_factory=set)
+    _next: float = 0.0
 
     def note(self, batch_ids: Iterable[int]) -> None:
         """Remember that these batches have moved."""
@@ -35,54 +34,49 @@ class ProgressFiles:
 
     def write(self, is_idle: bool) -> None:
         """Write the files that are out of date, at once if no call is on the wire; else in a twentieth of the time."""
-        now = self._clock()
+        now = self.clock()
         if not self._unwritten or (now < self._next and not is_idle):
             return
         for batch_id in self._unwritten:
             self._write(batch_id)
         self._unwritten.clear()
-        ended = self._clock()
+        ended = self.clock()
         self._next = ended + max(REPORT_PAUSE, REPORT_SHARE * (ended - now))
 
     def _write(self, batch_id: int) -> None:
-        outcomes, states = batch_counts(self._database, batch_id)
+        outcomes, states = batch_counts(self.database, batch_id)
         done = states.get(ChunkState.ANSWERED, 0) + states.get(ChunkState.IN_DOUBT, 0)
         try:
-            self._checkpoints.write_progress(batch_id, done, sum(states.values()), outcomes.get(Outcome.ORDERED, 0))
+            self.checkpoints.write_progress(batch_id, done, sum(states.values()), outcomes.get(Outcome.ORDERED, 0))
         except OSError as error:
             logger.warning("progress.json of batch %d was not written: %s", batch_id, error.strerror)
 
 
+@dataclass(slots=True)
 class Watcher:
     """Finds out when a batch is over, and passes each change on the way to a callback."""
 
-    def __init__(
-        self,
-        database: IMEIDatabase,
-        batch_id: int,
-        callback: Callable[[Progress], None] | None,
-    ) -> None:
-        self._database = database
-        self._batch_id = batch_id
-        self._callback = callback
-        self._revision = -1
-        self._found: Progress | None = None  #: as it was read last: nothing in it changes without its revision
-        self._finished_since: float | None = None
+    database: IMEIDatabase
+    batch_id: int
+    callback: Callable[[Progress], None] | None
+    _revision: int = -1
+    _found: Progress | None = None  #: as it was read last: nothing in it changes without its revision
+    _finished_since: float | None = None
 
     def is_over(self, patience: float) -> bool:
         """Whether it is finished without doubt or for more than patience seconds, or paused until a person acts."""
-        state, revision = batch_state(self._database, self._batch_id)
+        state, revision = batch_state(self.database, self.batch_id)
         changed, self._revision = revision != self._revision, revision
-        if state is BatchState.RUNNING and not (changed and self._callback):
+        if state is BatchState.RUNNING and not (changed and self.callback):
             self._finished_since = None
             return False
         found = self._found
         if found is None or found.revision != revision:
-            found = self._found = progress(self._database, self._batch_id)
+            found = self._found = progress(self.database, self.batch_id)
         if found is None:
             return True
-        if changed and self._callback:
-            self._callback(found)
+        if changed and self.callback:
+            self.callback(found)
         if found.state is BatchState.PAUSED:
             return not found.resumes_itself
         if found.state is BatchState.RUNNING:
