@@ -50,7 +50,8 @@ def batch_of(database: IMEIDatabase, batch_id: int) -> Progress:
 
 
 def test_a_result_has_all_findings_and_the_date_of_its_order() -> None:
-    found = phone_result(item(status="Completed", verdict="fail", order_date=PLACED, **FINDINGS), {})
+    dates = {"order_date": PLACED, "created_at": STORED}
+    found = phone_result(item(status="Completed", verdict="fail", **dates, **FINDINGS), {})
     assert found == PhoneResult(Verdict.FAIL, status="Completed", checked_on=PLACED, **FINDINGS)
     undated = phone_result(item(status="Completed", created_at=STORED), {})
     assert undated == PhoneResult(None, status="Completed", checked_on=STORED)
@@ -128,6 +129,14 @@ def test_every_imei_of_a_batch_has_one_result_of_the_same_service(database: IMEI
     assert [one.status for one in found.values()] == ["Pending", "Completed", "In doubt"]
     assert found[ONE].note == "Checked already on 2026-11-02, not paid again."
     assert list(phone_results(database, batch_of(database, first))) == [ONE]
+
+
+def test_an_imei_that_is_twice_in_a_batch_has_the_result_of_its_order(database: IMEIDatabase) -> None:
+    new = NewBatch("b", "upload", CARRIER.package_id, CARRIER.title, 0.1, [(ONE, 1), (ONE, 2), (TWO, 3)])
+    batch_id = create_batch(database, new)
+    answer_chunks(database)
+    found = phone_results(database, batch_of(database, batch_id))
+    assert [(imei, one.status) for imei, one in found.items()] == [(ONE, "Pending"), (TWO, "Pending")]
 
 
 def test_an_export_has_a_row_for_each_imei_with_its_tags_and_the_words_for_people(database: IMEIDatabase) -> None:

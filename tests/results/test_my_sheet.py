@@ -113,9 +113,10 @@ def test_the_way_a_text_is_read_is_the_way_it_is_written(store: SheetStore, made
         [FOUR[0], '"6', "Pass"],
         [FOUR[1], '5" screen', "Pass"],
     ]
-    grouped = "\n".join(["IMEI", *(",".join(re.findall("...", imei)) for imei in FOUR)]).encode()
-    data, _, _ = written(prepare_sheet(store, made(grouped, "list.csv"), True), tmp_path)
-    assert [row[:2] for row in cells_of(data, "IMEIs")[1:]] == [[",".join(re.findall("...", i)), "Pass"] for i in FOUR]
+    grouped = [",".join(re.findall("...", imei)) for imei in FOUR]
+    stock = "\n".join(["No,IMEI,Model", *(f"7,{imei},x" for imei in grouped)]).encode()
+    data, _, _ = written(prepare_sheet(store, made(stock, "list.csv"), True), tmp_path)
+    assert [row[:4] for row in cells_of(data, "IMEIs")[1:]] == [["7", imei, "x", "Pass"] for imei in FOUR]
 
 
 def test_a_batch_of_a_part_gives_the_whole_file_with_the_results_of_its_other_parts(
