@@ -136,7 +136,7 @@ def test_an_imei_that_is_twice_in_a_batch_has_the_result_of_its_order(database: 
     batch_id = create_batch(database, new)
     answer_chunks(database)
     found = phone_results(database, batch_of(database, batch_id))
-    assert [(imei, one.status) for imei, one in found.items()] == [(ONE, "Pending"), (TWO, "Pending")]
+    assert [(imei, one.status, one.note) for imei, one in found.items()] == [(ONE, "Pending", ""), (TWO, "Pending", "")]
 
 
 def test_an_export_has_a_row_for_each_imei_with_its_tags_and_the_words_for_people(database: IMEIDatabase) -> None:
