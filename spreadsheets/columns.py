@@ -7,7 +7,7 @@ are alike. This module must not know files.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from itertools import chain, repeat
 from typing import TypeGuard
 
@@ -171,7 +171,16 @@ def choose_column(found: Survey, loose: bool) -> int | None:
     scores = {index: _score(found, index) for index in dict.fromkeys(named + serious) or candidates}
     best = max(scores.values())
     tied = [index for index, score in scores.items() if score >= 0.9 * best]
-    return min(tied, key=lambda index: (_name_rank(headers[index]), index))
+    return min(tied, key=lambda index: (_title(headers[index]), index))
+
+
+class _Title(IntEnum):
+    """What a title says about its column; of columns that are alike the lowest is taken."""
+
+    KNOWN = 0  #: a known name of a column of IMEIs
+    MENTIONS_IMEI = 1
+    OTHER = 2
+    SECOND_IMEI = 3  #: of a phone
 
 
 def _score(found: Survey, index: int) -> float:
@@ -189,11 +198,11 @@ def _is_sure(tally: Tally) -> bool:
 
 
 def _is_named(header: str) -> bool:
-    return _name_rank(header) < 2
+    return _title(header) in (_Title.KNOWN, _Title.MENTIONS_IMEI)
 
 
 def _is_excluded(header: str) -> bool:
-    return _name_rank(header) == 2 and _EXCLUDED.search(header.lower()) is not None
+    return _title(header) is _Title.OTHER and _EXCLUDED.search(header.lower()) is not None
 
 
 def find_header_row(top: Sequence[Row], column: int) -> int:
@@ -244,10 +253,10 @@ def _top_cell(cell: object) -> _TopCell:
         return _TopCell.OTHER
     if many_digits(str(cell)):
         return _TopCell.VALUE
-    rank = _name_rank(str(cell))
-    if rank == 0:
+    title = _title(str(cell))
+    if title is _Title.KNOWN:
         return _TopCell.NAME
-    if rank != 2:
+    if title is not _Title.OTHER:
         return _TopCell.MENTIONS_IMEI
     if any(value.kind is not Kind.NOT_AN_IMEI for value in found):
         return _TopCell.IMEI
@@ -288,7 +297,7 @@ def _weight(value: Found) -> float:
 
 def _is_list(found: Survey, headers: list[str], loose: bool) -> bool:
     """Whether nearly every cell is an IMEI and no headers say that the columns differ."""
-    if sum(map(bool, headers)) > 1 or any(_name_rank(header) != 2 for header in headers):
+    if sum(map(bool, headers)) > 1 or any(_title(header) is not _Title.OTHER for header in headers):
         return False
     filled, imeis = sum(t.filled for t in found.tallies), sum(t.cells for t in found.tallies)
     wide = sum(1 for tally in found.tallies if tally.cells)
@@ -306,14 +315,13 @@ def _text(top: Sequence[Row], row: int, column: int) -> str:
     return " ".join(str(cells[column]).split())[:60]
 
 
-def _name_rank(header: str) -> int:
-    """Return 0 for a known name, 1 for another text that mentions IMEIs, 3 for a second IMEI, 2 for anything else."""
+def _title(header: str) -> _Title:
     if names_second(header):
-        return 3
+        return _Title.SECOND_IMEI
     bare = "".join(sign for sign in header.lower() if sign.isalnum())
     if bare in _NAMES:
-        return 0
-    return 1 if "imei" in bare and not many_digits(bare) else 2
+        return _Title.KNOWN
+    return _Title.MENTIONS_IMEI if "imei" in bare and not many_digits(bare) else _Title.OTHER
 
 
 def _is_words(cell: object, found: Found) -> bool:
