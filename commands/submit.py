@@ -56,10 +56,10 @@ class SubmitOptions:
     service_id: str
     yes: bool
     as_json: bool
-    second_imeis: bool = False
-    name: str = ""  #: of the batch; "": the file's name
-    customer: str = ""
-    note: str = ""
+    second_imeis: bool
+    name: str  #: of the batch; "": the file's name
+    customer: str
+    note: str
 
     @property
     def names(self) -> BatchNames:
