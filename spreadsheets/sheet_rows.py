@@ -38,7 +38,7 @@ TONES: Mapping[str, tuple[str, str]] = {
 NOT_CHECKED = "Not checked"  #: the status of a row without an IMEI of the batch
 SECOND = "Second IMEI not checked: one check answers for the phone."
 #: Between the values of the phones of one row.
-PARTING = "; "
+SEPARATOR = "; "
 _WORST_FIRST = (Verdict.FAIL, Verdict.REVIEW, Verdict.PASS)
 _SECONDS = frozenset({Bucket.SECOND, Bucket.PAIRED})
 
@@ -112,7 +112,7 @@ def _joined(values: Sequence[str]) -> str:
     """Return the values of the phones of a row, or the one that all have."""
     if len(set(values)) <= 1:
         return values[0] if values else ""
-    return PARTING.join(value or "–" for value in values)
+    return SEPARATOR.join(value or "–" for value in values)
 
 
 def _note(value: PlacedValue, note: str) -> str:

@@ -81,7 +81,7 @@ def test_a_demo_that_is_slow_to_answer_is_alive(tmp_path: Path, monkeypatch: pyt
         first.close()
 
 
-def test_a_silent_stranger_on_the_port_of_a_dead_demo_is_not_taken_for_it(
+def test_a_silent_program_on_the_port_of_a_dead_demo_is_not_taken_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("simulator.demo.ALIVE_PATIENCE", 0.2)
