@@ -148,7 +148,7 @@ def duties(settings: Settings, database: IMEIDatabase, leader: Leader) -> list[D
         duty
         for caller in leader.callers
         for duty in (
-            OrderSync(database, caller.client, settings.auto_sync_interval, account=caller.account.name).duty(),
+            OrderSync(database, caller.client, settings.auto_sync_interval, caller.account.name).duty(),
             NightlyAudit(database, caller.client, caller.account.name).duty(),
             answering_results(database, caller.client, caller.account.name),
         )
@@ -331,7 +331,7 @@ def _has_synced(settings: Settings, database: IMEIDatabase) -> bool:
         if leader is None:
             return False
         for caller in leader.callers:
-            OrderSync(database, caller.client, 0, account=caller.account.name).sync()
+            OrderSync(database, caller.client, 0, caller.account.name).sync()
         return True
 
 

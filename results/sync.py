@@ -23,7 +23,6 @@ from gsm_fusion_client import GSMFusionAPIError, RefusalKind, RefusedError
 from orders import IMEIOrder
 from results.asking import LIST_LENGTHS, ask_in_lists
 from results.order_values import result_values
-from settings import MAIN_ACCOUNT
 from storage import account_store
 from storage.account_mark import setting_of
 from storage.background import Duty, name_for
@@ -114,8 +113,8 @@ class OrderSync:
         database: IMEIDatabase,
         client: ResultProvider,
         interval: float,
+        account: str,
         clock: Callable[[], datetime] = utc_now,
-        account: str = MAIN_ACCOUNT,
     ) -> None:
         """interval in seconds is AUTO_SYNC_INTERVAL; with 0 only requests are answered. account: whose orders."""
         self.account = account

@@ -18,6 +18,7 @@ from results.asking import ask_by_id
 from results.sync import (
     OrderSync,
 )
+from settings import MAIN_ACCOUNT
 from storage.result_store import withheld
 
 
@@ -32,7 +33,7 @@ def test_a_left_out_id_is_asked_for_again_in_smaller_lists(simulator: Simulator,
     simulator.complete()
     with client_of(simulator) as client:
         provider = Partial(client, lost=placed[5:7])
-        report = OrderSync(database, provider, 300).sync()
+        report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert provider.lists == [100, 20, 2, 1, 1]
     assert report.pending == 2
     assert {row["order_id"] for row in all_orders(database, status="Pending")} == set(placed[5:7])
@@ -45,7 +46,7 @@ def test_a_provider_that_answers_only_the_last_of_a_list_is_asked_one_by_one(
     simulator.complete()
     with client_of(simulator) as client:
         provider = Partial(client, only_last=True)
-        report = OrderSync(database, provider, 0).sync()
+        report = OrderSync(database, provider, 0, MAIN_ACCOUNT).sync()
     assert provider.lists[:4] == [100, 100, 10, 10]
     assert set(provider.lists[4:]) == {1}
     assert report.calls <= 230 + 4
@@ -54,7 +55,7 @@ def test_a_provider_that_answers_only_the_last_of_a_list_is_asked_one_by_one(
 
 def test_lists_are_as_long_as_they_may_be_and_no_id_is_asked_for_twice(database: IMEIDatabase) -> None:
     ids, provider = pending(database, 250), ByHand()
-    report = OrderSync(database, provider, 300).sync()
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert provider.lists == [100, 100, 50]
     assert [order_id for part in provider.asked for order_id in part] == ids
     assert (report.asked, report.updated, report.pending, report.calls, report.error) == (250, 250, 0, 3, "")
@@ -64,7 +65,7 @@ def test_ids_that_were_left_out_are_asked_for_by_tens_and_then_alone(database: I
     ids = pending(database, 120)
     lost = {ids[3], ids[50], *ids[100:112]}
     provider = ByHand(lambda asked: [i for i in asked if i not in lost or len(asked) == 1])
-    report = OrderSync(database, provider, 300).sync()
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert provider.lists == [100, 20, 10, 4, *[1] * 14]
     assert {i for part in provider.asked[2:] for i in part} == lost
     assert (report.updated, report.pending, report.calls) == (120, 0, 18)
@@ -75,7 +76,7 @@ def test_after_two_lists_in_a_row_of_which_most_is_missing_the_rest_is_asked_for
 ) -> None:
     pending(database, 450)
     provider = ByHand(lambda asked: asked[:49] if len(asked) > 10 else asked)
-    report = OrderSync(database, provider, 300).sync()
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert provider.lists[:3] == [100, 100, 10]
     assert report.pending == 0
     assert report.calls == 2 + 36  # 51 twice and the 250 that were not asked for, by tens
@@ -84,7 +85,7 @@ def test_after_two_lists_in_a_row_of_which_most_is_missing_the_rest_is_asked_for
 def test_a_list_of_which_half_came_is_no_failure(database: IMEIDatabase) -> None:
     pending(database, 300)
     provider = ByHand(lambda asked: asked[::2] if len(asked) > 10 else asked)
-    OrderSync(database, provider, 300).sync()
+    OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert provider.lists == [100] * 3 + [10] * 15
 
 
@@ -92,7 +93,7 @@ def test_two_failures_with_a_good_list_between_them_are_not_two_in_a_row(databas
     pending(database, 400)
     rounds = iter([0, 100, 0, 100])
     provider = ByHand(lambda asked: asked[: next(rounds)] if len(asked) > 10 else asked)
-    OrderSync(database, provider, 300).sync()
+    OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert provider.lists == [100] * 4 + [10] * 20
 
 
@@ -100,7 +101,7 @@ def test_orders_that_are_unknown_one_by_one_do_not_end_the_round(database: IMEID
     """Not to know an order is no failure of the list of one."""
     ids = pending(database, 5)
     provider = ByHand(lambda asked: [ids[4]] if asked == [ids[4]] else [])
-    report = OrderSync(database, provider, 300).sync()
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert provider.lists == [5, 5, 1, 1, 1, 1, 1]
     assert (report.updated, report.pending) == (1, 4)
 
@@ -109,7 +110,7 @@ def test_an_order_that_is_unknown_when_asked_for_alone_is_not_asked_for_twice(da
     clock = Hours()
     pending(database, 1, clock.now)
     provider = ByHand(lambda ids: [])
-    sync = OrderSync(database, provider, 300, clock)
+    sync = OrderSync(database, provider, 300, MAIN_ACCOUNT, clock)
     sync.sync()
     assert provider.lists == [1]
     clock.pass_by(300)
@@ -128,7 +129,7 @@ def test_a_list_is_halved_until_the_order_that_spoils_it_is_alone(
 ) -> None:
     ids = pending(database, 250)
     provider = Spoiled([ids[place]], error)
-    report = OrderSync(database, provider, 300).sync()
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert (report.updated, report.pending, report.error) == (249, 1, "")
     assert report.calls <= 3 + 2 * 7
     ((order_id, held),) = withheld(database).items()
@@ -139,7 +140,7 @@ def test_a_list_is_halved_until_the_order_that_spoils_it_is_alone(
 def test_several_orders_that_spoil_lists_are_all_found(database: IMEIDatabase) -> None:
     ids = pending(database, 250)
     spoilers = [ids[0], ids[1], ids[150], ids[249]]
-    report = OrderSync(database, Spoiled(spoilers), 300).sync()
+    report = OrderSync(database, Spoiled(spoilers), 300, MAIN_ACCOUNT).sync()
     assert (report.updated, report.error) == (246, "")
     assert set(withheld(database)) == set(spoilers)
 
@@ -156,7 +157,7 @@ def test_several_orders_that_spoil_lists_are_all_found(database: IMEIDatabase) -
 )
 def test_a_failure_that_no_order_can_cause_halves_nothing(database: IMEIDatabase, error: Exception) -> None:
     ids = pending(database, 20)
-    report = OrderSync(database, Spoiled(ids[:1], error), 300).sync()
+    report = OrderSync(database, Spoiled(ids[:1], error), 300, MAIN_ACCOUNT).sync()
     assert (report.calls, report.updated, report.error) == (1, 0, str(error))
     assert withheld(database) == {}
 

@@ -45,6 +45,7 @@ from results.sync import (
     request_sync,
 )
 from schema import orders, services, status_changes
+from settings import MAIN_ACCOUNT
 from storage import batch_queries, order_queries, result_store
 from storage.result_store import withheld, withheld_orders
 
@@ -70,7 +71,7 @@ def test_pending_orders_take_one_call_a_hundred(simulator: Simulator, database: 
         ]
         with database.write() as connection:
             connection.execute(insert(orders), rows)
-        report = OrderSync(database, client, 300).sync()
+        report = OrderSync(database, client, 300, MAIN_ACCOUNT).sync()
     assert (report.asked, report.pending, report.error) == (4000, 4000, "")
     assert report.calls == asks(simulator) <= 44
 
@@ -80,7 +81,7 @@ def test_results_arrive_with_the_time_of_each_change(simulator: Simulator, datab
     simulator.complete()
     with client_of(simulator) as client:
         before = asks(simulator)
-        report = OrderSync(database, client, 300).sync()
+        report = OrderSync(database, client, 300, MAIN_ACCOUNT).sync()
     assert asks(simulator) - before == report.calls == 3
     assert (report.asked, report.updated, report.pending) == (250, 250, 0)
     with database.read() as connection:
@@ -98,7 +99,7 @@ def test_an_open_page_learns_of_results(simulator: Simulator, database: IMEIData
     before = batch_queries.revision(database, 1)
     simulator.complete()
     with client_of(simulator) as client:
-        OrderSync(database, client, 300).sync()
+        OrderSync(database, client, 300, MAIN_ACCOUNT).sync()
     after = batch_queries.revision(database, 1)
     assert before is not None
     assert after is not None
@@ -109,7 +110,7 @@ def test_a_second_round_changes_nothing_and_asks_nothing(simulator: Simulator, d
     place(simulator, database, 10)
     simulator.complete()
     with client_of(simulator) as client:
-        sync = OrderSync(database, client, 300)
+        sync = OrderSync(database, client, 300, MAIN_ACCOUNT)
         sync.sync()
         before = all_orders(database)
         assert sync.sync().calls == 0
@@ -119,7 +120,7 @@ def test_a_second_round_changes_nothing_and_asks_nothing(simulator: Simulator, d
 def test_an_order_that_the_provider_does_not_know_stays_as_it_is(simulator: Simulator, database: IMEIDatabase) -> None:
     database.insert_order({"order_id": "77", "imei": imeis(1)[0], "status": "Pending", "order_date": utc_now()})
     with client_of(simulator) as client:
-        report = OrderSync(database, client, 300).sync()
+        report = OrderSync(database, client, 300, MAIN_ACCOUNT).sync()
     assert (report.updated, report.pending, report.error) == (0, 1, "")
 
 
@@ -129,7 +130,7 @@ def test_a_failing_provider_ends_the_round_and_keeps_what_came(simulator: Simula
     done = asks(simulator)
     simulator.set(fault="maintenance", fault_actions=("getimeis",), fault_calls=(done + 2,))
     with client_of(simulator) as client:
-        report = OrderSync(database, client, 300).sync()
+        report = OrderSync(database, client, 300, MAIN_ACCOUNT).sync()
         assert "maintenance" in report.error
         assert (report.updated, report.pending) == (100, 150)
         assert order_sync.last_sync(database) == report
@@ -139,9 +140,9 @@ def test_each_round_asks_only_for_what_is_due(simulator: Simulator, database: IM
     place(simulator, database, 10)
     now = utc_now()
     with client_of(simulator) as client:
-        early = OrderSync(database, client, 300, clock=lambda: now)
+        early = OrderSync(database, client, 300, MAIN_ACCOUNT, clock=lambda: now)
         assert early.sync(only_due=True).asked == 0
-        late = OrderSync(database, client, 300, clock=lambda: now + timedelta(seconds=400))
+        late = OrderSync(database, client, 300, MAIN_ACCOUNT, clock=lambda: now + timedelta(seconds=400))
         assert late.sync(only_due=True).asked == 10
         assert late.sync(only_due=True).asked == 0
 
@@ -193,7 +194,7 @@ def test_an_order_that_is_completed_when_it_is_placed_gets_its_text(database: IM
             assert running.submit_batch(imeis(150), SERVICE).successful == 150
         assert {row["status"] for row in all_orders(database)} == {"In Process"}
         with client_of(simulator) as client:
-            OrderSync(database, client, 300).sync()
+            OrderSync(database, client, 300, MAIN_ACCOUNT).sync()
     assert all(row["result_code"] for row in all_orders(database))
 
 
@@ -206,7 +207,7 @@ def test_an_order_that_is_completed_when_it_is_adopted_gets_its_text(database: I
         placed = all_orders(database)
         assert Counter(row["status"] for row in placed) == {"Pending": 20, "In Process": 10}
         with client_of(simulator) as client:
-            OrderSync(database, client, 300).sync()
+            OrderSync(database, client, 300, MAIN_ACCOUNT).sync()
     orders_now = all_orders(database)
     assert len(orders_now) == len(simulator.charges()) == 30
     assert {row["status"] for row in orders_now} <= {"Completed", "Rejected"}
@@ -220,7 +221,7 @@ def test_a_request_is_met_by_the_thread_even_where_the_interval_is_off(
     simulator.complete()
     stop = threading.Event()
     with client_of(simulator) as client:
-        thread = threading.Thread(target=OrderSync(database, client, 0).duty().repeat, args=(stop,))
+        thread = threading.Thread(target=OrderSync(database, client, 0, MAIN_ACCOUNT).duty().repeat, args=(stop,))
         thread.start()
         request_sync(database)
         wait_until(lambda: not order_sync.is_requested(database), "the request is done")
@@ -234,14 +235,14 @@ def test_a_refused_id_leaves_its_list_out_and_any_other_refusal_ends_the_round(d
     pending(database, 20)
     unknown = RefusedError(RefusalKind.ORDER_ID, "invalid order id")
     provider = ByHand(failures={1: unknown})
-    report = OrderSync(database, provider, 300).sync()
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert provider.lists == [20, 10, 10]
     assert (report.updated, report.error) == (20, "")
 
     with database.write() as connection:
         connection.execute(orders.update().values(status="Pending"))
     provider = ByHand(failures={1: RefusedError(RefusalKind.CREDENTIALS, "wrong key")})
-    report = OrderSync(database, provider, 300).sync()
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert provider.lists == [20]
     assert report.error == "The provider refused: wrong key"
 
@@ -251,7 +252,7 @@ def test_a_failure_ends_the_round_keeps_what_came_and_is_said(
 ) -> None:
     pending(database, 250)
     provider = ByHand(failures={2: NotSentError("The provider cannot be reached.")})
-    report = OrderSync(database, provider, 300).sync()
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert (report.asked, report.updated, report.pending, report.calls) == (250, 100, 150, 2)
     assert report.error == "The provider cannot be reached."
     assert "Asking for results failed: The provider cannot be reached." in caplog.messages
@@ -267,7 +268,7 @@ def test_a_stop_ends_the_round_after_the_call_that_is_on_its_way(database: IMEID
         return ids if answered else []
 
     provider = ByHand(last_answer)
-    report = OrderSync(database, provider, 300).sync(stop=stop)
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync(stop=stop)
     assert provider.lists == [100]
     assert (report.updated, report.error) == (100 if answered else 0, "")
 
@@ -277,7 +278,7 @@ def test_an_order_that_existed_before_our_call_gets_its_result_and_costs_nothing
     with database.write() as connection:
         connection.execute(orders.update().values(existed=True, credits=0.0))
         promised = batch_queries.spent_or_promised(connection)
-    OrderSync(database, ByHand(), 300).sync()
+    OrderSync(database, ByHand(), 300, MAIN_ACCOUNT).sync()
     row = database.get_order(order_id)
     assert row is not None
     assert (row["status"], row["model"], row["credits"], bool(row["existed"])) == ("Completed", "iPhone 12", 0.0, True)
@@ -289,11 +290,11 @@ def test_an_order_that_spoils_lists_is_asked_for_rarely_and_alone(database: IMEI
     clock = Hours()
     ids = pending(database, 30, clock.now - timedelta(days=3))
     provider = Spoiled([ids[7]], status="Pending")
-    OrderSync(database, provider, 300, clock).sync()
+    OrderSync(database, provider, 300, MAIN_ACCOUNT, clock).sync()
     seconds: list[float] = []
     for second in range(0, 12 * 3600, 300):
         provider.asked.clear()
-        OrderSync(database, provider, 300, clock).sync(only_due=True)  # a new process knows it too
+        OrderSync(database, provider, 300, MAIN_ACCOUNT, clock).sync(only_due=True)  # a new process knows it too
         seconds += [second] if [ids[7]] in provider.asked else []
         assert [ids[7]] in provider.asked or not any(ids[7] in part for part in provider.asked)
         clock.pass_by(300)
@@ -304,7 +305,7 @@ def test_an_order_that_spoils_lists_is_asked_for_rarely_and_alone(database: IMEI
 def test_an_order_that_is_left_out_alone_is_withheld_and_does_not_spoil_lists(database: IMEIDatabase) -> None:
     ids = pending(database, 3)
     provider = ByHand(lambda asked: [i for i in asked if i != ids[1]])
-    OrderSync(database, provider, 300).sync()
+    OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     with database.read() as connection:
         (row,) = withheld_orders(connection, 9)
     assert (row.result.order_id, row.result.answer, row.result.spoils_lists) == (ids[1], LEFT_OUT, False)
@@ -315,7 +316,7 @@ def test_what_the_provider_says_to_every_list_is_no_fault_of_an_order(database: 
     clock = Hours()
     ids = pending(database, 250, clock.now)
     provider = Spoiled(ids, RefusedError(RefusalKind.UNKNOWN, "Server busy"))
-    sync = OrderSync(database, provider, 300, clock)
+    sync = OrderSync(database, provider, 300, MAIN_ACCOUNT, clock)
     report = sync.sync()
     assert report.error == "The provider refused: Server busy"
     assert report.calls <= 12
@@ -331,7 +332,7 @@ def test_what_the_provider_says_to_every_list_is_no_fault_of_an_order(database: 
 
 def test_the_newest_orders_do_not_block_the_others(database: IMEIDatabase) -> None:
     ids = pending(database, 250)
-    report = OrderSync(database, Spoiled(ids[:40]), 300).sync()
+    report = OrderSync(database, Spoiled(ids[:40]), 300, MAIN_ACCOUNT).sync()
     assert (report.updated, report.pending, report.error) == (210, 40, "")
     assert set(withheld(database)) == set(ids[:40])
 
@@ -339,7 +340,7 @@ def test_the_newest_orders_do_not_block_the_others(database: IMEIDatabase) -> No
 def test_many_orders_without_a_result_and_no_others_are_asked_for_ever_more_rarely(database: IMEIDatabase) -> None:
     clock = Hours()
     ids = pending(database, 20, clock.now)
-    sync = OrderSync(database, Spoiled([*ids], NOTHING), 300, clock)
+    sync = OrderSync(database, Spoiled([*ids], NOTHING), 300, MAIN_ACCOUNT, clock)
     calls = []
     for _ in range(96):
         calls.append(sync.sync(only_due=True).calls)
@@ -352,7 +353,7 @@ def test_many_orders_without_a_result_and_no_others_are_asked_for_ever_more_rare
 def test_where_only_orders_without_a_result_are_left_they_are_shown(database: IMEIDatabase, count: int) -> None:
     clock = Hours()
     ids = pending(database, count, clock.now)
-    sync = OrderSync(database, Spoiled(ids), 300, clock)
+    sync = OrderSync(database, Spoiled(ids), 300, MAIN_ACCOUNT, clock)
     for _ in range(8):
         sync.sync()
         clock.pass_by(NO_HALVING)
@@ -362,7 +363,7 @@ def test_where_only_orders_without_a_result_are_left_they_are_shown(database: IM
 def test_a_request_asks_for_the_orders_that_spoil_lists_last_and_not_without_end(database: IMEIDatabase) -> None:
     ids = pending(database, 150)
     provider = Spoiled(ids[: MOST_ALONE + 20])
-    sync = OrderSync(database, provider, 300)
+    sync = OrderSync(database, provider, 300, MAIN_ACCOUNT)
     sync.sync()
     assert len(withheld(database)) == MOST_ALONE + 20
     provider.asked.clear()
@@ -393,7 +394,7 @@ def test_a_result_that_cannot_be_stored_blocks_no_other(
     provider = ByHand()
     with monkeypatch.context() as patched:
         patched.setattr(order_sync, "result_values", odd_values(ids[7]))
-        report = OrderSync(database, provider, 300, clock).sync()
+        report = OrderSync(database, provider, 300, MAIN_ACCOUNT, clock).sync()
         assert (report.error, report.updated, report.pending, provider.lists) == ("", 129, 1, [100, 30])
         held = withheld(database)[ids[7]]
         assert (held.spoils_lists, "an odd value" in held.answer) == (True, True)
@@ -401,11 +402,11 @@ def test_a_result_that_cannot_be_stored_blocks_no_other(
         seconds: list[float] = []
         for second in range(0, 4 * 3600, 300):
             provider.asked.clear()
-            OrderSync(database, provider, 300, clock).sync(only_due=True)
+            OrderSync(database, provider, 300, MAIN_ACCOUNT, clock).sync(only_due=True)
             seconds += [second] if provider.asked else []
             clock.pass_by(300)
         assert seconds == [FIRST_PAUSE * n for n in (1, 3, 7, 15)]
-    assert OrderSync(database, provider, 300, clock).sync().updated == 1
+    assert OrderSync(database, provider, 300, MAIN_ACCOUNT, clock).sync().updated == 1
     assert withheld(database) == {}
 
 
@@ -416,7 +417,7 @@ def test_where_no_result_of_a_list_can_be_stored_no_order_is_the_cause(
     ids = pending(database, 110)
     provider = ByHand()
     monkeypatch.setattr(order_sync, "result_values", odd_values(*ids[:100]))
-    report = OrderSync(database, provider, 300).sync()
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert (report.updated, report.pending, provider.lists) == (10, 100, [100, 10])
     assert "an odd value" in report.error
     assert withheld(database) == {}
@@ -431,7 +432,7 @@ def test_a_database_that_cannot_be_written_to_ends_the_round_and_blames_no_order
     pending(database, 3)
     monkeypatch.setattr(result_store, "store_results", full)
     with pytest.raises(DatabaseUnavailableError):
-        OrderSync(database, ByHand(), 300).sync()
+        OrderSync(database, ByHand(), 300, MAIN_ACCOUNT).sync()
     assert withheld(database) == {}
 
 
@@ -464,7 +465,7 @@ def test_odd_texts_block_no_other_order(database: IMEIDatabase) -> None:
         ids[200]: "<b></imeis>",
     }
     provider = Wire(texts)
-    report = OrderSync(database, provider, 300).sync()
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     assert report.error == ""
     assert set(withheld(database)) == {ids[120], ids[200]}
     rows = {row["order_id"]: row for row in all_orders(database)}
@@ -477,7 +478,7 @@ def test_odd_texts_block_no_other_order(database: IMEIDatabase) -> None:
 def test_an_order_is_due_half_its_age_after_it_was_last_asked_for(database: IMEIDatabase) -> None:
     clock = Hours()
     pending(database, 1, clock.now - timedelta(seconds=1000))
-    sync, asked = OrderSync(database, ByHand(status="Pending"), 300, clock), []
+    sync, asked = OrderSync(database, ByHand(status="Pending"), 300, MAIN_ACCOUNT, clock), []
     for second in range(0, 1600, 10):
         asked += [second] if sync.sync(only_due=True).asked else []
         clock.pass_by(10)
@@ -487,7 +488,7 @@ def test_an_order_is_due_half_its_age_after_it_was_last_asked_for(database: IMEI
 def test_an_order_is_due_when_its_wait_is_over_and_not_a_second_before(database: IMEIDatabase) -> None:
     clock = Hours()
     pending(database, 1, clock.now)
-    sync = OrderSync(database, ByHand(), 300, clock)
+    sync = OrderSync(database, ByHand(), 300, MAIN_ACCOUNT, clock)
     clock.pass_by(299)
     assert sync.sync(only_due=True).asked == 0
     clock.pass_by(1)
@@ -504,7 +505,7 @@ def test_an_order_of_an_instant_service_is_due_before_one_of_a_slow_service(data
         connection.execute(insert(services), {**service, "delivery": "Instant"})
     clock.pass_by(15)
     provider = ByHand()
-    assert OrderSync(database, provider, 300, clock).sync(only_due=True).pending == 1
+    assert OrderSync(database, provider, 300, MAIN_ACCOUNT, clock).sync(only_due=True).pending == 1
     assert provider.asked == [["00000"]]
 
 
@@ -524,7 +525,7 @@ def test_fresh_orders_are_asked_for_at_five_ages_in_whole_lists(database: IMEIDa
     ids = quick_orders(database, 250, clock.now)
     slow = {"order_id": "slow", "imei": imeis(251)[250], "status": "Pending", "order_date": clock.now}
     database.insert_order({**slow, "service_id": "9"})
-    sync, asked = OrderSync(database, provider, 300, clock), dict[int, list[int]]()
+    sync, asked = OrderSync(database, provider, 300, MAIN_ACCOUNT, clock), dict[int, list[int]]()
     for second in range(70):
         provider.asked.clear()
         report = sync.sync_fresh(threading.Event())
@@ -539,7 +540,7 @@ def test_fresh_orders_are_asked_for_at_five_ages_in_whole_lists(database: IMEIDa
 def test_the_newest_fresh_orders_are_asked_for_first_and_the_others_in_the_next_look(database: IMEIDatabase) -> None:
     clock, provider = Hours(), ByHand(status="Pending")
     ids = quick_orders(database, MOST_FRESH + 150, clock.now)
-    sync = OrderSync(database, provider, 300, clock)
+    sync = OrderSync(database, provider, 300, MAIN_ACCOUNT, clock)
     clock.pass_by(5)
     for first, last in ((0, MOST_FRESH), (MOST_FRESH, MOST_FRESH + 150), (0, 0)):
         provider.asked.clear()
@@ -551,7 +552,7 @@ def test_a_fresh_order_that_is_left_out_is_asked_for_with_the_others_and_never_a
     """A provider lists an order some seconds after it was placed."""
     clock, provider = Hours(), ByHand(lambda ids: [])
     quick_orders(database, 120, clock.now)
-    sync = OrderSync(database, provider, 300, clock)
+    sync = OrderSync(database, provider, 300, MAIN_ACCOUNT, clock)
     clock.pass_by(5)
     sync.sync_fresh(threading.Event())
     assert (provider.lists, withheld(database)) == ([100, 20], {})
@@ -567,7 +568,7 @@ def test_a_list_of_fresh_orders_that_fails_is_left_to_a_round_at_once(
     clock, turns = Hours(), Turns(40)
     ids = quick_orders(database, 4, clock.now)
     provider = Spoiled(ids[:1], status="Pending")
-    sync = OrderSync(database, provider, 300, lambda: clock.now + timedelta(seconds=turns.seconds))
+    sync = OrderSync(database, provider, 300, MAIN_ACCOUNT, lambda: clock.now + timedelta(seconds=turns.seconds))
     monkeypatch.setattr(order_sync, "time", SimpleNamespace(monotonic=lambda: turns.seconds, time=time.time))
     sync.duty().repeat(turns)
     assert set(withheld(database)) == {ids[0]}
@@ -589,7 +590,7 @@ def test_a_long_round_does_not_keep_fresh_orders_waiting(
         return list(ids)
 
     provider = ByHand(slowly, status="Pending")
-    sync = OrderSync(database, provider, 300, clock)
+    sync = OrderSync(database, provider, 300, MAIN_ACCOUNT, clock)
     monkeypatch.setattr(order_sync, "time", SimpleNamespace(monotonic=lambda: moment["passed"], time=time.time))
     service = {"service_id": "5", "position": 1, "title": "Quick", "price": 1.0, "refreshed_at": 0.0}
     with database.write() as connection:
@@ -612,7 +613,7 @@ def test_an_order_of_an_unknown_date_is_due_at_once_and_then_after_three_hours(
     with database.write() as connection:
         connection.execute(orders.update().values(order_date=date, created_at=None))
     clock = Hours()
-    sync = OrderSync(database, ByHand(status="Pending"), 300, clock)
+    sync = OrderSync(database, ByHand(status="Pending"), 300, MAIN_ACCOUNT, clock)
     assert sync.sync(only_due=True).asked == 1
     clock.pass_by(RAREST / 2 - 1)
     assert sync.sync(only_due=True).asked == 0
@@ -622,7 +623,7 @@ def test_an_order_of_an_unknown_date_is_due_at_once_and_then_after_three_hours(
 
 def test_a_round_in_which_nothing_is_due_says_nothing_about_the_last_one(database: IMEIDatabase) -> None:
     pending(database, 3)
-    sync = OrderSync(database, ByHand(), 300)
+    sync = OrderSync(database, ByHand(), 300, MAIN_ACCOUNT)
     assert sync.sync(only_due=True) == SyncReport(0, 0, 3)
     assert last_sync(database) is None
     report = sync.sync()
@@ -631,7 +632,7 @@ def test_a_round_in_which_nothing_is_due_says_nothing_about_the_last_one(databas
 
 def test_a_request_with_nothing_pending_is_reported(database: IMEIDatabase) -> None:
     before = time.time()
-    sync = OrderSync(database, ByHand(), 300)
+    sync = OrderSync(database, ByHand(), 300, MAIN_ACCOUNT)
     report = sync.sync()
     assert (report.asked, report.calls, report.pending) == (0, 0, 0)
     assert before <= report.at <= time.time()
@@ -640,7 +641,7 @@ def test_a_request_with_nothing_pending_is_reported(database: IMEIDatabase) -> N
 
 def test_calls_are_counted_for_each_round(database: IMEIDatabase) -> None:
     pending(database, 150)
-    sync = OrderSync(database, ByHand(status="Pending"), 300)
+    sync = OrderSync(database, ByHand(status="Pending"), 300, MAIN_ACCOUNT)
     assert [sync.sync().calls, sync.sync().calls] == [2, 2]
 
 
@@ -662,7 +663,7 @@ class Noted(OrderSync):
     """Notes its rounds as (second, only what is due) and does what it is told to do in one, instead of asking."""
 
     def __init__(self, database: IMEIDatabase, interval: float, turns: Turns, during: Callable[[], None]) -> None:
-        super().__init__(database, ByHand(), interval)
+        super().__init__(database, ByHand(), interval, MAIN_ACCOUNT)
         self.turns, self.during = turns, during
         self.rounds: list[tuple[float, bool]] = []
 
@@ -749,7 +750,7 @@ def test_a_round_says_what_it_did_and_how_long_it_took(
     seconds = chain([100.0], repeat(104.0))
     monkeypatch.setattr(order_sync, "time", SimpleNamespace(monotonic=lambda: next(seconds), time=time.time))
     with caplog.at_level(logging.INFO):
-        OrderSync(database, ByHand(), 300).sync()
+        OrderSync(database, ByHand(), 300, MAIN_ACCOUNT).sync()
     assert "Synced 3 of 3 pending orders in 1 call, 4.0 s" in caplog.messages
 
 
@@ -760,13 +761,13 @@ def test_a_withheld_result_counts_as_one_that_does_not_come_any_more(
     placed = place(simulator, database, 10)
     simulator.complete()
     with client_of(simulator) as client:
-        OrderSync(database, Partial(client, lost=placed[:1]), 300).sync()
+        OrderSync(database, Partial(client, lost=placed[:1]), 300, MAIN_ACCOUNT).sync()
     before = batch_queries.progress(database, 1)
     assert before is not None
     assert (before.results, before.pending, before.stage) == (10, 0, BatchStage.COMPLETE)
     assert (before.verdicts.total, before.verdicts.pending) == (10, 1)
     with client_of(simulator) as client:
-        OrderSync(database, client, 300).sync()
+        OrderSync(database, client, 300, MAIN_ACCOUNT).sync()
     after = batch_queries.progress(database, 1)
     assert after is not None
     assert (after.results, after.pending, after.verdicts.pending) == (10, 0, 0)

@@ -229,7 +229,7 @@ def work(simulator: Simulator, database: IMEIDatabase) -> None:
         stop_loss.save(database, StopLoss(50, 100))
         with database.write() as connection:
             connection.exec_driver_sql("UPDATE batches SET state = 'running'")  # as while results come
-        OrderSync(database, client, 300).sync()
+        OrderSync(database, client, 300, MAIN_ACCOUNT).sync()
         run_audit(database, client, datetime(2026, 1, 1), MAIN_ACCOUNT)
     line = f"Old,{NUMBERS[0]},$0.08,Completed,Model: X,,A,Locked,X,ON,2025-11-14 3:33:00"
     import_id, _ = import_orders(database, list(read_orders(f"{TITLES}\r\n{line}".encode())), "old.csv")

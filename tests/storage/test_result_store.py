@@ -17,6 +17,7 @@ from orders import IMEIOrder
 from results.order_values import result_values
 from results.sync import RAREST, OrderSync
 from schema import orders, status_changes
+from settings import MAIN_ACCOUNT
 from storage import result_store
 from storage.result_store import store_results, store_results_or_each, withheld, withheld_orders
 
@@ -112,17 +113,17 @@ def test_results_are_read_without_the_lock_and_again_where_the_order_changed(
 def test_an_order_that_is_answered_again_is_withheld_no_more(database: IMEIDatabase) -> None:
     ids = pending(database, 5)
     provider = Spoiled([ids[2]])
-    OrderSync(database, provider, 300).sync()
+    OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
     with database.read() as connection:
         assert [row.result.order_id for row in withheld_orders(connection, 9)] == [ids[2]]
     provider.spoilers.clear()
-    assert OrderSync(database, provider, 300).sync().pending == 0
+    assert OrderSync(database, provider, 300, MAIN_ACCOUNT).sync().pending == 0
     assert withheld(database) == {}
 
 
 def test_an_order_that_is_settled_otherwise_is_withheld_no_more(database: IMEIDatabase) -> None:
     ids = pending(database, 3)
-    sync = OrderSync(database, Spoiled([ids[2]]), 300)
+    sync = OrderSync(database, Spoiled([ids[2]]), 300, MAIN_ACCOUNT)
     sync.sync()
     with database.write() as connection:
         connection.execute(orders.update().values(status="Rejected"))
@@ -136,7 +137,7 @@ def test_an_order_that_the_provider_does_not_know_is_seldom_due_until_it_is_list
     clock = Hours()
     known, unknown = pending(database, 2, clock.now)
     provider = ByHand(lambda ids: [], status="Pending")
-    sync = OrderSync(database, provider, 300, clock)
+    sync = OrderSync(database, provider, 300, MAIN_ACCOUNT, clock)
     sync.sync()
     assert provider.lists == [2, 2, 1, 1]
     clock.pass_by(300)
@@ -156,7 +157,7 @@ def test_an_order_that_the_provider_does_not_know_is_seldom_due_until_it_is_list
 
 def test_what_was_settled_meanwhile_is_not_remembered(database: IMEIDatabase) -> None:
     pending(database, 3)
-    sync = OrderSync(database, ByHand(lambda ids: []), 300)
+    sync = OrderSync(database, ByHand(lambda ids: []), 300, MAIN_ACCOUNT)
     sync.sync()
     assert (len(sync._asked), len(withheld(database))) == (3, 3)
     with database.write() as connection:

@@ -22,6 +22,7 @@ from database import IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient, NotSentError
 from production_submission_system import ProductionSubmissionSystem
 from results.sync import OrderSync
+from settings import MAIN_ACCOUNT
 from simulator.limits import LimiterKind
 from storage.list_limits import write_list_limit
 from submission.checkpoints import Checkpoints
@@ -423,7 +424,7 @@ def test_orders_and_sync_together_never_pass_the_limit(simulator: Simulator, dat
     with client_of(simulator, throttle) as client:
 
         def keep_asking() -> None:
-            sync = OrderSync(database, client, 300)
+            sync = OrderSync(database, client, 300, MAIN_ACCOUNT)
             while not over.is_set():
                 sync.sync(stop=over)
 

@@ -75,8 +75,8 @@ def test_results_are_asked_for_and_audited_with_the_account_of_each_order(accoun
         run(accounts, accounts.batch(numbers))
         switch(accounts, idle, off=False)
     with clients(accounts) as (main, second):
-        assert (OrderSync(accounts.database, main, 0).sync().asked, count_pending(accounts.database)) == (20, 20)
-        report = OrderSync(accounts.database, second, 0, account=SECOND).sync()
+        assert (OrderSync(accounts.database, main, 0, MAIN).sync().asked, count_pending(accounts.database)) == (20, 20)
+        report = OrderSync(accounts.database, second, 0, SECOND).sync()
         assert (report.asked, report.updated, report.error, count_pending(accounts.database)) == (20, 20, "", 0)
         for client, name in ((main, MAIN), (second, SECOND)):
             audit = run_audit(accounts.database, client, utc_now() - timedelta(days=1), name)

@@ -17,7 +17,7 @@ from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import ClientOptions, GSMFusionClient
 from results.sync import OrderSync
 from runner import Background, in_threads
-from settings import Settings
+from settings import MAIN_ACCOUNT, Settings
 from storage.background import Duty
 from submission import watches
 
@@ -63,7 +63,7 @@ def _hurried(settings: Settings, database: IMEIDatabase, duties: Sequence[Duty])
     """Do the duties, with results and automations at once."""
     options = ClientOptions(settings.base_url, sleep=lambda _: None)
     client = GSMFusionClient("DEMO-KEY", "demo", 5, options=options)
-    sync = Duty("results", 0.05, lambda _: OrderSync(database, client, 0).sync(), "No results")
+    sync = Duty("results", 0.05, lambda _: OrderSync(database, client, 0, MAIN_ACCOUNT).sync(), "No results")
     turn = automation_running.duty(settings, database)
     quick = Duty("automations", 0.05, turn.turn, turn.failure)
     kept = [duty for duty in duties if not duty.name.startswith(("sync", "automations", "audit", "backup"))]

@@ -15,7 +15,7 @@ from stored_people import add_token, add_user
 from database import IMEIDatabase, utc_now
 from results import OrderSync
 from schema import metadata, provider_requests, scans, sessions, uploads
-from settings import Settings
+from settings import MAIN_ACCOUNT, Settings
 from storage import audit_log, kept_sums, order_searches, webhook_store
 from storage.audit_log import NewEntry
 from storage.outbox import EventKind
@@ -29,7 +29,7 @@ def used_file_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Simulator(knobs) as simulator, IMEIDatabase(path) as database:
         with system(simulator, database, chunk_size=10, patience=0.3, workers=2) as running:
             running.submit_batch(imeis(60), "269", label="first")
-            OrderSync(database, running.client, 0).sync()
+            OrderSync(database, running.client, 0, MAIN_ACCOUNT).sync()
             simulator.set(fault="reset", fault_when="after", fault_calls=(8, 10), listing="off")
             running.submit_batch(imeis(60, 100), "269", label="ünïcode 📱 'quoted' \\ \t\n second")
         _use(database)
