@@ -35,7 +35,7 @@ def read_upload(upload: Upload, choice: Choice, limit: int) -> Parsed:
         try:
             return Parsed.from_bytes(kept)
         except DamagedParseError as error:
-            logger.warning("The kept intake of upload %s was not usable: %s", upload.label, error)
+            logger.warning("The kept reading of upload %s cannot be used: %s", upload.label, error)
     parsed = read_content(upload.kind, upload.path.read_bytes(), choice, limit)
     keep_reading(upload, choice, parsed)
     return parsed
@@ -53,7 +53,7 @@ def keep_reading(upload: Upload, choice: Choice, parsed: Parsed) -> None:
     try:
         keep_intake(upload, choice.reading, parsed.to_bytes())
     except OSError as error:
-        logger.warning("The intake of upload %s could not be kept: %s", upload.label, error)
+        logger.warning("The reading of upload %s could not be kept: %s", upload.label, error)
 
 
 def _stored_list(upload: Upload) -> Parsed:

@@ -63,7 +63,7 @@ def test_a_damaged_reading_is_made_again_and_kept(
     kept.write_bytes(kept.read_bytes()[:-5])
     assert imeis_of(read_upload(upload, FIRST, 100)) == FIVE
     assert (len(parses), kept_intake(upload, FIRST.reading)) == (2, whole.to_bytes())
-    assert "The kept intake of upload stock.csv was not usable" in caplog.text
+    assert "The kept reading of upload stock.csv cannot be used" in caplog.text
 
 
 def test_a_reading_that_cannot_be_kept_is_made_each_time(
