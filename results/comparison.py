@@ -73,10 +73,15 @@ class AuditReport:
     repeats: Difference = field(default_factory=Difference)
 
     @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of orders of each class that the two sides disagree about."""
+        found = (self.unknown_to_us, self.unknown_to_them, self.unmatched, self.charged_twice, self.other_device)
+        return tuple(difference.count for difference in found)
+
+    @property
     def differences(self) -> int:
         """Number of orders that the two sides disagree about."""
-        found = (self.unknown_to_us, self.unknown_to_them, self.unmatched, self.charged_twice, self.other_device)
-        return sum(difference.count for difference in found)
+        return sum(self.counts)
 
     @property
     def sums_differ(self) -> bool:
@@ -96,10 +101,9 @@ class AuditReport:
     @property
     def finding(self) -> tuple[float, ...]:
         """Return what is wrong in numbers, without the window: a finding that repeats the last one sends no event."""
-        found = (self.unknown_to_us, self.unknown_to_them, self.unmatched, self.charged_twice, self.other_device)
         sums = (self.ours - self.theirs, round(self.our_spend - self.their_spend, 2)) if self.sums_differ else ()
         money = (round(self.unexplained, 2),) if self.money_differs else ()
-        return (*(difference.count for difference in found), *sums, *money)
+        return (*self.counts, *sums, *money)
 
     @property
     def summary(self) -> str:

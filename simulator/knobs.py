@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from simulator.limits import LimiterKind, RetryAfterKind
+
 FIRST_ORDER_ID = 15_000_000
 PROLOG = '<?xml version="1.0" encoding="utf-8"?>'
 #: The answer to a list of which nothing was placed and no IMEI is named.
@@ -56,11 +58,11 @@ class Knobs:
     rate_window: float = 60.0  #: seconds
     #: How calls are counted: in windows that begin at whole multiples of their length; in any stretch as long as the
     #: window; by a bucket of rate_limit tokens, refilled evenly; by nginx's limit_req with burst=rate_burst nodelay.
-    rate_limiter: Literal["fixed", "sliding", "token_bucket", "leaky_bucket"] = "fixed"
+    rate_limiter: LimiterKind = "fixed"
     rate_burst: int = 10  #: calls that the leaky bucket lets through beyond its rate
     retry_after: bool = True  #: whether a 429 says how many seconds to wait
     #: What it says, rounded up to whole seconds: the wait until a call may pass, half of it, or one second at most.
-    retry_after_told: Literal["exact", "half", "one_second"] = "exact"
+    retry_after_told: RetryAfterKind = "exact"
     duplicates: Literal["always", "pending", "never"] = "always"  #: when a known IMEI + service is refused
     #: What a list that holds a known or invalid IMEI gets: each such IMEI named in its own element; one error
     #: text after those before it were placed and charged; one error text and nothing placed.
