@@ -13,7 +13,7 @@ import sys
 import traceback
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
 from io import BytesIO
@@ -84,7 +84,7 @@ def _change(data: bytes, plan: GivenPlan, lines: list[bytes], deadline: Deadline
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         book = load(BytesIO(data), found.has_rich_text, _write_line)
-    notices = [*found.notices(), *_unsupported(str(warning.message) for warning in caught)]
+    notices = [*found.notices, *_unsupported(str(warning.message) for warning in caught)]
     if found.has_links:
         notices += _drop_links(book)
     rows = {int(line[1 : line.index(b",")]): line for line in lines}
@@ -102,28 +102,21 @@ class _Contents:
 
     def __init__(self, data: bytes) -> None:
         with zipfile.ZipFile(BytesIO(data)) as archive:
-            names = [name.lower() for name in archive.namelist()]
-            self._drawn = any(_holds(archive, name, b":sp>", b":pic>") for name in _named(archive, "drawings/drawing"))
+            names = "\n".join(archive.namelist()).lower()
+            is_drawn = any(_holds(archive, name, b":sp>", b":pic>") for name in _named(archive, "drawings/drawing"))
             texts = [*_named(archive, "sharedstrings"), *_named(archive, "worksheets/sheet")]
             self.has_rich_text = any(_holds(archive, name, b"<rPr", b":rPr") for name in texts)
-        self._macros = any(name.endswith("vbaproject.bin") for name in names)
-        self._charts = any("charts/chart" in name for name in names)
-        self._threads = any("threadedcomments/" in name for name in names)
-        self._objects = any(part in name for part in ("ctrlprops/", "embeddings/", "activex/") for name in names)
-        self.has_links = any("externallinks/" in name for name in names)
-
-    def notices(self) -> Iterator[str]:
-        """Yield a sentence for each kind of contents that is left out."""
-        if self._macros:
-            yield "The workbook's macros are left out."
-        if self._drawn:
-            yield "Pictures and shapes are left out."
-        if self._objects:
-            yield "Buttons and embedded objects are left out."
-        if self._charts:
-            yield "Charts are kept, but may look different."
-        if self._threads:
-            yield "Threads of comments come back as notes."
+        self.has_links = "externallinks/" in names
+        notices = {
+            "The workbook's macros are left out.": "vbaproject.bin" in names,
+            "Pictures and shapes are left out.": is_drawn,
+            "Buttons and embedded objects are left out.": any(
+                part in names for part in ("ctrlprops/", "embeddings/", "activex/")
+            ),
+            "Charts are kept, but may look different.": "charts/chart" in names,
+            "Threads of comments come back as notes.": "threadedcomments/" in names,
+        }
+        self.notices = [sentence for sentence, holds in notices.items() if holds]
 
 
 def _named(archive: zipfile.ZipFile, part: str) -> list[str]:

@@ -66,6 +66,20 @@ def test_macros_and_links_are_left_out_with_a_sentence_and_their_last_values_sta
     assert not [name for name in zipfile.ZipFile(io.BytesIO(after)).namelist() if "external" in name or "vba" in name]
 
 
+def test_what_openpyxl_cannot_keep_is_named() -> None:
+    """A mark in a drawing counts wherever it is, also on the border of two blocks that are read."""
+    drawing = b"<a>" + b"x" * (256 * 1024 - 7) + b"<x:pic>"
+    names = ("ctrlProps/ctrlProp1.xml", "charts/chart1.xml", "threadedComments/threadedComment1.xml")
+    more = {f"xl/{name}": b"<a/>" for name in names} | {"xl/drawings/drawing9.xml": drawing}
+    _, sentences = add(repacked(two_imei_columns(), more), "Phones", 1, 2)
+    assert sentences == (
+        "Pictures and shapes are left out.",
+        "Buttons and embedded objects are left out.",
+        "Charts are kept, but may look different.",
+        "Threads of comments come back as notes.",
+    )
+
+
 #: XML whose entities would unfold to 10 GB.
 LAUGHS = b"<!DOCTYPE a [<!ENTITY a0 'aaaaaaaaaa'>%s]><a>&a9;</a>" % b"".join(
     b"<!ENTITY a%d '%s'>" % (level, b"&a%d;" % (level - 1) * 10) for level in range(1, 10)
