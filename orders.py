@@ -5,6 +5,7 @@ Frozen types and enums only. This module must not know HTTP, SQL, files or Flask
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -249,6 +250,11 @@ class Account:
 
     credits: float | None  #: None where no number could be read
     text: str  #: the provider's words, such as "$ 150.00 USD"
+
+    @property
+    def has_cents(self) -> bool:
+        """Whether the words have cents, so that balances differ to the cent; "$ 150" may be rounded."""
+        return re.search(r"\d[.,]\d\d(?![.,]?\d)", self.text) is not None
 
 
 @dataclass(frozen=True, slots=True)

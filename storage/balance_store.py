@@ -5,6 +5,7 @@ smaller id than its before_attempt had ended, and every other one had not begun.
 submission/absence.py decides.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -22,6 +23,8 @@ from storage import call_queries, kept_sums
 READING = balance_readings.c  #: in the order of the fields of Reading
 #: Calls that may be under way at once, with some to spare.
 NEWEST_CALLS = 300
+#: Readings that show how finely balances are written, and the most cents of a step.
+NEWEST_READINGS, LONGEST_STEP = 50, 100_000
 #: US dollars that may be paid back for an order. One that was imported or restored may have no price: then that of its
 #: service, or the dearest one. Less would hide the charge of an order that nobody knows.
 OF_SERVICE = select(services.c.price).where(services.c.service_id == orders.c.service_id).scalar_subquery()
@@ -37,6 +40,7 @@ class Holding:
 
     credits: float  #: US dollars
     last_rejection: int  #: the newest row id of rejections right before it was asked
+    has_cents: bool = True  #: the provider writes the cents, also where there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,20 @@ def newest_reading(connection: Connection, account: str = MAIN_ACCOUNT) -> Readi
     return _first(connection, _readings_of(account).order_by(READING.id.desc()))
 
 
+def step_of(connection: Connection, credits: float, account: str = MAIN_ACCOUNT) -> float:
+    """Return the least difference that balances of an account show, by this one and the newest ones on disk.
+
+    In US dollars: 0.01, 0.1, 1, 10 and so on: the largest of which all are multiples.
+    """
+    query = select(balance_readings.c.credits).where(balance_readings.c.account == account)
+    newest = connection.execute(query.order_by(balance_readings.c.id.desc()).limit(NEWEST_READINGS)).scalars()
+    cents = math.gcd(*(round(100 * held) for held in (credits, *newest)))
+    step = 1
+    while step < LONGEST_STEP and cents % (10 * step) == 0:
+        step *= 10
+    return step / 100
+
+
 def newest_reading_and_call(
     connection: Connection, account: str = MAIN_ACCOUNT
 ) -> tuple[Reading | None, datetime | None]:
@@ -165,13 +183,7 @@ def spent_since(connection: Connection, reading: Reading, until: Reading | None 
     charged before or after it: leaving it out can make more unexplained, never less. Orders that the
     provider had before our call (existed) cost nothing. What was rejected since is found by the order of the records.
     """
-    whose = call_queries.of_account(reading.account)
-    ours = (
-        whose
-        & ~orders.c.existed
-        & (orders.c.id > reading.after_order)
-        & (orders.c.attempt_id >= reading.before_attempt)
-    )
+    whose, ours = call_queries.of_account(reading.account), _placed_since(reading)
     if until is not None:
         ours &= orders.c.attempt_id < until.before_attempt
     cost, is_rejected = func.sum(orders.c.credits), orders.c.status == OrderStatus.REJECTED
@@ -180,6 +192,19 @@ def spent_since(connection: Connection, reading: Reading, until: Reading | None 
         select(func.sum(REFUND)).where(whose, is_rejected, _changed_since(reading))
     ).scalar_one()
     return Spending(float(known or 0.0), float(refundable or 0.0), float(rejected or 0.0))
+
+
+def prices_since(connection: Connection, reading: Reading) -> list[tuple[str, float, int]]:
+    """Return (service id, US dollars an order, number of orders) of what spent_since() counts as known."""
+    query = select(orders.c.service_id, orders.c.credits, func.count()).where(_placed_since(reading))
+    rows = connection.execute(query.group_by(orders.c.service_id, orders.c.credits))
+    return [(service_id or "", float(price or 0.0), count) for service_id, price, count in rows]
+
+
+def _placed_since(reading: Reading) -> ColumnElement[bool]:
+    """The condition that a call of its account that began after a reading has placed an order."""
+    began = (orders.c.id > reading.after_order) & (orders.c.attempt_id >= reading.before_attempt)
+    return call_queries.of_account(reading.account) & ~orders.c.existed & began
 
 
 def _changed_since(reading: Reading) -> ColumnElement[bool]:

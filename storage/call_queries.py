@@ -4,10 +4,11 @@ Reads only.
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -34,6 +35,7 @@ from schema import (
     each_of,
     items,
     orders,
+    service_prices,
     services,
     sql,
 )
@@ -280,6 +282,20 @@ def listed_price(connection: Connection, service_id: str, otherwise: float) -> f
     """Return US dollars an IMEI of a service, as the provider last listed it, or `otherwise` where it is not listed."""
     price = connection.execute(select(services.c.price).where(services.c.service_id == service_id)).scalar()
     return otherwise if price is None else float(price)
+
+
+def lowest_price(connection: Connection, service_id: str, since: datetime) -> float:
+    """Return the lowest price (US dollars an IMEI) of a service that was seen from a moment (UTC) on; inf for none."""
+    moment = since.replace(tzinfo=UTC).timestamp()
+    before = select(func.max(service_prices.c.since)).where(
+        service_prices.c.service_id == service_id, service_prices.c.since <= moment
+    )
+    query = select(func.min(service_prices.c.price)).where(
+        service_prices.c.service_id == service_id,
+        service_prices.c.since >= func.coalesce(before.scalar_subquery(), moment),
+    )
+    price = connection.execute(query).scalar()
+    return math.inf if price is None else float(price)
 
 
 def listed_prices(connection: Connection) -> dict[str, float]:

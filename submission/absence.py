@@ -6,15 +6,18 @@ A call that may have been charged is repeated only when all of this holds at the
 2. whole: the provider's list can be read, contradicts neither itself nor our records, and shows every order of its
    service that we know from before and from after the call;
 3. fresh: the list has changed since it was first read after the call;
-4. money: the account holds what it held before the call, less what the orders cost that we know;
+4. money: the account holds what it held before the call, less what the orders cost that we know, as exactly as its
+   balance is written, and as far as no price has fallen since;
 5. the list shows no order that may be the one in doubt (listing.py looks for it).
 Where one of these is missing, a sentence says so, and a person may decide.
 """
 
 from dataclasses import dataclass
 
-from amounts import TOLERANCE, plural
+from amounts import TOLERANCE, exceeds, plural
 
+#: US dollars: the least difference that a balance shows which is written in cents.
+CENT = 0.01
 #: The least price (US dollars) that a balance written in cents can show.
 LEAST_VISIBLE = 0.02
 #: What a person can do where the program cannot decide.
@@ -45,15 +48,22 @@ class ListView:
 class Money:
     """What the account's balance shows of a call in doubt, in US dollars."""
 
-    price: float  #: of one IMEI of the call
+    price: float  #: the least that one IMEI of the call can have cost
     fell: float  #: by how much the balance is lower than before the call
     known: float  #: what the orders since then cost, as far as we know them
-    refundable: float  #: what may have been paid back since then
+    refundable: float  #: what may have been paid back since then, or not charged, because a price fell
+    step: float = CENT  #: the least difference that its balances show
 
     @property
     def unexplained(self) -> float:
         """The most that may have been charged for orders that we do not know."""
         return self.fell - self.known + self.refundable
+
+    @property
+    def off(self) -> float:
+        """By how much two balances may show another fall: less than a step, and not at all where all is whole steps."""
+        whole = all(_is_whole(amount, self.step) for amount in (self.price, self.known, self.refundable))
+        return self.step / 2 if whole else self.step
 
 
 def rests_until(sent: float, deadline: float, quiet: float, lag: float, found: float | None) -> float:
@@ -128,11 +138,11 @@ def money_objection(money: Money | None) -> str:
     """
     if money is None:
         return f"The account's balance from before the call, or now, is not known. {ON_SITE}"
-    if money.price < LEAST_VISIBLE:
+    if money.price < max(LEAST_VISIBLE, 2 * money.off):
         return f"An IMEI costs too little to be seen in the account's balance. {ON_SITE}"
-    if money.unexplained > money.price / 2:
+    if exceeds(money.unexplained, money.off):
         return f"${money.unexplained:,.2f} more than the orders that we know cost may have left the account. {ON_SITE}"
-    if money.fell < money.known - money.refundable - money.price / 2:
+    if exceeds(money.known - money.refundable - money.fell, money.off):
         return (
             f"The account holds more than it should: a payment came in, or its balance is not up to date. {IF_IT_STAYS}"
         )
@@ -146,3 +156,7 @@ def piece_length(imeis: int, price: float, limit: float, longest: int) -> int:
     """
     affordable = int((limit + TOLERANCE) / price) if price > 0 else imeis
     return min(imeis, affordable, max(1, longest))
+
+
+def _is_whole(amount: float, step: float) -> bool:
+    return abs(amount - step * round(amount / step)) <= TOLERANCE

@@ -126,13 +126,22 @@ class AccountWatch:
         try:
             with self._database.read() as connection:
                 last_rejection = balance_store.newest_rejection(connection)
-            credits = self._client.get_account().credits
-            return None if credits is None else Holding(credits, last_rejection)
+            held = self._client.get_account()
+            return None if held.credits is None else Holding(held.credits, last_rejection, held.has_cents)
         except GSMFusionAPIError as error:
             logger.warning("The account's balance is not known: %s", error)
         except Exception:  # a thread ends here
             logger.exception("Reading the balance failed in an unforeseen way")
         return None
+
+    def prices(self) -> dict[str, float] | None:
+        """Return service id → US dollars as the account lists it now; None where not known. For a worker thread.
+
+        The loop stores these prices with its next turn.
+        """
+        listed = self._listed()
+        self._prices.put(listed)
+        return {service.package_id: service.price for service in listed} if listed else None
 
     def _is_balance_due(self, now: float) -> bool:
         """Return whether to read the balance: after calls, and before others when the last balance is old."""
@@ -167,14 +176,16 @@ class AccountWatch:
             self._read_at, self._unwritten = now, held
 
     def _ask_prices(self) -> None:
-        listed: list[ServiceInfo] | None = None
+        self._prices.put(self._listed())
+
+    def _listed(self) -> list[ServiceInfo] | None:
         try:
-            listed = self._client.get_imei_services()
+            return self._client.get_imei_services()
         except GSMFusionAPIError as error:
             logger.warning("The prices are not known: %s", error)
         except Exception:  # a thread ends here
             logger.exception("Asking for prices failed in an unforeseen way")
-        self._prices.put(listed)
+        return None
 
     def _take_prices(self) -> None:
         """Store prices that came: those of the main account pause the batches whose price rose.

@@ -4,6 +4,7 @@ A balance that is compared here was read while the provider worked on no call of
 learns of refunds; absence.py decides what a difference means.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from database import Transaction
 from orders import Chunk, ChunkState
 from storage import audit_store, balance_store, batch_states, call_queries, refunds
 from storage.balance_store import Reading, Spending
-from submission.absence import Money
+from submission.absence import CENT, Money
 from submission.listing import Listing
 
 
@@ -23,6 +24,8 @@ class Charges:
     listing: Listing
     doubtful: float  #: US dollars that all calls in doubt can have cost
     spendings: dict[int, Spending] = field(default_factory=dict)  #: since a reading, by its id
+    overstated: dict[int, float] = field(default_factory=dict)  #: as _overstated(), by the id of the reading
+    step: float = 0.0  #: US dollars: the least difference that balances without cents show; 0: not read yet
 
     def money(self, connection: Transaction, chunk: Chunk) -> Money | None:
         """Return what the balance shows of a call; None where the balance of one of the two moments is not known."""
@@ -30,13 +33,43 @@ class Charges:
         credits = self.listing.look.credits
         if before is None or credits is None or not refunds.are_prices_known(connection, chunk.account):
             return None
-        price = batch_states.unit_price(connection, chunk.batch_id)
-        if exceeds(price, call_queries.listed_price(connection, chunk.service_id, price)):
-            return None
+        confirmed = batch_states.unit_price(connection, chunk.batch_id)
+        price = min(confirmed, self._lowest(connection, chunk.service_id, before))
         spent, fell = self._spent_since(connection, before), before.credits - credits
         are_given = refunds.are_given(connection, fell, spent, self.doubtful, chunk.account)
-        refundable = spent.refundable if are_given else 0.0
-        return Money(price, round(fell, 4), round(spent.known, 4), round(refundable, 4))
+        refundable = (spent.refundable if are_given else 0.0) + self._overstated(connection, before)
+        return Money(
+            price, round(fell, 4), round(spent.known, 4), round(refundable, 4), self._step(connection, credits)
+        )
+
+    def price_now(self, chunk: Chunk) -> float | None:
+        """Return what an IMEI of a call costs now, in US dollars; None where that is not known."""
+        return (self.listing.look.prices or {}).get(chunk.service_id)
+
+    def _overstated(self, connection: Transaction, reading: Reading) -> float:
+        """Return by how many US dollars our orders since a reading may have cost less than our records say.
+
+        They have the price that was confirmed, and the provider charges the price of the moment.
+        """
+        if reading.reading_id not in self.overstated:
+            sums = balance_store.prices_since(connection, reading)
+            lowest = {service_id: self._lowest(connection, service_id, reading) for service_id, _, _ in sums}
+            less = (count * max(0.0, price - lowest[service_id]) for service_id, price, count in sums)
+            self.overstated[reading.reading_id] = sum(less)
+        return self.overstated[reading.reading_id]
+
+    def _lowest(self, connection: Transaction, service_id: str, reading: Reading) -> float:
+        """Return the lowest price of a service that the provider has listed since a reading, in US dollars."""
+        now = (self.listing.look.prices or {}).get(service_id, math.inf)
+        return min(now, call_queries.lowest_price(connection, service_id, reading.read_at))
+
+    def _step(self, connection: Transaction, credits: float) -> float:
+        """Return the least difference of two balances of the account, in US dollars."""
+        if self.listing.look.has_cents:
+            return CENT
+        if not self.step:
+            self.step = balance_store.step_of(connection, credits, self.listing.account)
+        return self.step
 
     def _spent_since(self, connection: Transaction, reading: Reading) -> Spending:
         """Return what our records and the list show was paid since a reading; it is summed once in a look."""

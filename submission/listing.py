@@ -47,6 +47,8 @@ class Look:
     seconds: float = 0.0  #: that the questions took
     failure: str = ""  #: why there is no answer
     last_rejection: int = 0  #: the newest row id of rejections right before the balance was asked
+    has_cents: bool = True  #: the balance is written with its cents
+    prices: Mapping[str, float] | None = None  #: service id → US dollars as the account lists it now; None: not known
 
     def prepare(self) -> Self:
         """Compute what does not depend on our records."""

@@ -50,7 +50,7 @@ class ListReader:
         self._clock = clock
 
     def read(self, last_order: int, alone: bool, must_look: bool) -> Look:
-        """Ask for the list, for those of its orders by id that may be ours, and alone for the balance after it.
+        """Ask for the list, for those of its orders by id that may be ours, and alone for balance and prices after it.
 
         Without a list the balance is asked for only if work of an earlier process waits (must_look).
         """
@@ -66,10 +66,20 @@ class ListReader:
             logger.exception("Listing the provider's orders failed in an unforeseen way")
         confirmed = self._confirm(listed)
         held = self._account.balance() if alone and (answered or must_look) else None
-        seconds = self._clock() - asked_at
-        credits, rejected = (held.credits, held.last_rejection) if held else (None, 0)
+        prices = self._account.prices() if alone and answered else None
         return Look(
-            tuple(listed), asked_at, last_order, answered, alone, credits, confirmed, seconds, failure, rejected
+            listed=tuple(listed),
+            asked_at=asked_at,
+            last_order=last_order,
+            answered=answered,
+            alone=alone,
+            credits=held.credits if held else None,
+            confirmed=confirmed,
+            seconds=self._clock() - asked_at,
+            failure=failure,
+            last_rejection=held.last_rejection if held else 0,
+            has_cents=held is None or held.has_cents,
+            prices=prices,
         ).prepare()
 
     def failed(self, last_order: int, alone: bool) -> Look:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import submission.absence as absence
+from amounts import exceeds, money
 from database import Transaction, read_setting
 from gsm_fusion_client import RefusalKind
 from orders import FOUND_IN_LIST, BatchState, Chunk, ChunkState, IMEIOrder, Item, ItemOutcome, Outcome
@@ -47,6 +48,8 @@ UNCONFIRMED = (
 )
 OTHER_ACCOUNT = f"This call was made with another account, whose orders cannot be listed here. {absence.ON_SITE}"
 DEARER = f"One IMEI costs more than the program may send again by itself. {absence.ON_SITE}"
+PRICE_UNKNOWN = f"What an IMEI of this service costs now is not known. {absence.IF_IT_STAYS}"
+RISEN = "An IMEI costs more by now than was confirmed, so nothing is sent again at that price by itself."
 NO_PROOF_YET = "The next order of this batch will show whether the provider's list is up to date."
 
 
@@ -170,7 +173,10 @@ class Settler(Watches):
         objection = self._objection(connection, chunk, turn.listing, watch)
         if objection or not turn.look.alone:
             return objection or watch.objection or _hindrance(connection, chunk, turn)
-        watch.objection = absence.money_objection(turn.charges.money(connection, chunk))
+        if turn.charges.price_now(chunk) is None:
+            watch.objection = PRICE_UNKNOWN
+        else:
+            watch.objection = absence.money_objection(turn.charges.money(connection, chunk))
         if not watch.objection:
             return self._settle_absent(connection, chunk, watch, turn)
         self._postpone(watch, turn.look)
@@ -214,6 +220,8 @@ class Settler(Watches):
         if hindrance := _hindrance(connection, chunk, turn):
             self._note_hold(watch, turn, hindrance)
             return hindrance
+        if self._is_too_dear(connection, chunk, watch, turn, absent):
+            return RISEN
         price = batch_states.unit_price(connection, chunk.batch_id)
         length = absence.piece_length(len(absent), price, self.resend_limit, _longest(connection, chunk))
         if not length:
@@ -232,6 +240,23 @@ class Settler(Watches):
         if hindrance not in (PAUSED, NEXT_TURN):
             self._postpone(watch, turn.look)
             watch.objection = hindrance
+
+    def _is_too_dear(
+        self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn, absent: Sequence[Item]
+    ) -> bool:
+        """Give up what would cost more by now than was confirmed. Return whether nothing of a call is sent again.
+
+        A batch that has more to send is about to be paused by its price: a person may resume it at the new one.
+        """
+        confirmed, now = batch_states.unit_price(connection, chunk.batch_id), _price_now(connection, chunk, turn)
+        if not exceeds(now, confirmed):
+            return False
+        if _has_more_to_send(connection, chunk.batch_id):
+            self._postpone(watch, turn.look)
+        else:
+            words = f"cancelled: it was not placed, and costs {money(now)} by now instead of {money(confirmed)}"
+            doubt_moves.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
+        return True
 
     def _repeat_cleared(self, connection: Transaction, chunk: Chunk, watch: Watch, turn: Turn) -> str:
         """Send again what a person cleared, right after a look that does not show it. Return why not all of it is."""
@@ -253,6 +278,8 @@ class Settler(Watches):
             words = "cancelled: it was not placed, as a person decided"
             doubt_moves.give_up(connection, chunk, [item.item_id for item in absent], Outcome.CANCELLED, words)
             return UNCLEAR
+        if self._is_too_dear(connection, chunk, watch, turn, absent):
+            return RISEN
         words = "sent again: not placed, as a person decided"
         turn.repeat(connection, chunk, absent[: _longest(connection, chunk)], words)
         return NEXT_TURN
@@ -292,6 +319,14 @@ def _hindrance(connection: Transaction, chunk: Chunk, turn: Turn) -> str:
     if turn.is_held:
         return HELD
     return "" if turn.may_repeat else NEXT_TURN
+
+
+def _price_now(connection: Transaction, chunk: Chunk, turn: Turn) -> float:
+    """Return what an IMEI of a call would cost now, in US dollars, as far as that is known."""
+    shown = turn.charges.price_now(chunk) if turn.charges is not None else None
+    if shown is not None:
+        return shown
+    return call_queries.listed_price(connection, chunk.service_id, batch_states.unit_price(connection, chunk.batch_id))
 
 
 def _unlisted(look: Look) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orders import BatchStage, BatchState, ChunkState, Outcome, Progress, order_key
+from orders import Account, BatchStage, BatchState, ChunkState, Outcome, Progress, order_key
 
 RUNNING, PAUSED, FINISHED = BatchState
 ORDERED, WAITING, IN_DOUBT, CANCELLED = Outcome.ORDERED, Outcome.WAITING, Outcome.IN_DOUBT, Outcome.CANCELLED
@@ -77,3 +77,22 @@ def test_results_are_expected_of_orders_and_of_what_may_become_one(
     found: Progress, expected: int, percent: int
 ) -> None:
     assert (found.expected, found.result_percent) == (expected, percent)
+
+
+@pytest.mark.parametrize(
+    ("text", "has_cents"),
+    [
+        ("$ 150.00 USD", True),
+        ("149,90", True),
+        ("1,234.50", True),
+        ("1.234,50 $", True),
+        ("-0.05", True),
+        ("$ 150", False),
+        ("149.9", False),
+        ("150.125", False),
+        ("1,234,567", False),
+        ("", False),
+    ],
+)
+def test_a_balance_with_cents_differs_to_the_cent(text: str, has_cents: bool) -> None:
+    assert Account(None, text).has_cents is has_cents

@@ -343,3 +343,30 @@ def send(database: IMEIDatabase, chunk_id: int, first_id: int | None) -> Chunk:
     if first_id is not None:
         answered(database, chunk, first_id)
     return chunk
+
+
+@pytest.mark.parametrize(
+    ("held", "step"),
+    [
+        ([], 1.0),
+        ([100.0, 80.0], 1.0),
+        ([99.9, 100.0], 0.1),
+        ([99.95], 0.01),
+        ([99.955], 0.01),
+        ([0.0], 1.0),
+    ],
+)
+def test_the_step_of_balances_is_the_finest_that_they_show(
+    database: IMEIDatabase, held: list[float], step: float
+) -> None:
+    with database.write() as connection:
+        for credits in held:
+            balance_store.record_reading(connection, credits)
+        balance_store.record_reading(connection, 0.01, "b")  # of another account
+    with database.read() as connection:
+        assert balance_store.step_of(connection, 97.0) == step
+
+
+def test_the_step_of_balances_of_nothing_is_large(database: IMEIDatabase) -> None:
+    with database.read() as connection:
+        assert balance_store.step_of(connection, 0.0) == 1000.0

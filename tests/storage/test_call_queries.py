@@ -1,6 +1,7 @@
 """Queries about calls: what is planned, open or in doubt, and the orders around a call."""
 
-from datetime import timedelta
+import math
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -269,6 +270,18 @@ def test_a_price_is_the_one_that_the_provider_listed_last(database: IMEIDatabase
         assert call_queries.listed_price(connection, OTHER, 9.0) == 2.5
         assert call_queries.listed_price(connection, "999", 9.0) == 9.0
         assert call_queries.listed_prices(connection) == {SERVICE: 0.08, OTHER: 2.5}
+
+
+def test_the_lowest_price_since_a_moment_counts_the_one_that_was_in_force_then(database: IMEIDatabase) -> None:
+    for moment, price in ((1000.0, 0.01), (2000.0, 0.3), (3000.0, 0.2), (4000.0, 0.4)):
+        database.store_services([ServiceInfo(SERVICE, "T-Mobile", price), ServiceInfo(OTHER, "Sprint", 0.005)], moment)
+    lowest = {}
+    with database.read() as connection:
+        for moment in (500, 1000, 1999, 2000, 3500, 4000, 9000):
+            since = datetime(1970, 1, 1) + timedelta(seconds=moment)
+            lowest[moment] = call_queries.lowest_price(connection, SERVICE, since)
+        assert call_queries.lowest_price(connection, "999", since) == math.inf
+    assert lowest == {500: 0.01, 1000: 0.01, 1999: 0.01, 2000: 0.2, 3500: 0.2, 4000: 0.4, 9000: 0.4}
 
 
 def test_the_time_of_a_call_is_that_of_its_attempt(database: IMEIDatabase) -> None:

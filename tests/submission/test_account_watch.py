@@ -51,6 +51,7 @@ class Account150:
 
     def __init__(self) -> None:
         self.credits: float | Exception | None = 150.0
+        self.text = "$ 150.00 USD"
         self.price: float | Exception = 0.1
         self.asked: list[str] = []
 
@@ -58,7 +59,7 @@ class Account150:
         self.asked.append("balance")
         if isinstance(self.credits, Exception):
             raise self.credits
-        return Account(self.credits, "")
+        return Account(self.credits, self.text)
 
     def get_imei_services(self) -> list[ServiceInfo]:
         self.asked.append("prices")
@@ -208,9 +209,24 @@ def test_a_balance_that_is_not_told_is_counted_and_asked_for_after_longer_and_lo
 
 def test_asking_for_a_balance_alone_tells_it_or_nothing(desk: Desk) -> None:
     assert desk.watch.balance() == Holding(150.0, 0)
+    desk.client.text = "$ 150"
+    assert desk.watch.balance() == Holding(150.0, 0, has_cents=False)
     for failure in (None, GSMFusionAPIError("no answer"), RuntimeError("a bug")):
         desk.client.credits = failure
         assert desk.watch.balance() is None
+
+
+def test_asking_for_prices_alone_tells_them_or_nothing_and_the_loop_stores_them(desk: Desk) -> None:
+    desk.client.price = 0.2
+    assert desk.watch.prices() == {SERVICE: 0.2}
+    desk.turn()
+    service = desk.database.get_service(SERVICE)
+    assert service is not None and service.price == 0.2
+    for failure in (0.0, GSMFusionAPIError("no answer"), RuntimeError("a bug")):
+        desk.client.price = failure
+        assert desk.watch.prices() is None
+        desk.turn()
+    assert desk.database.get_service(SERVICE) == service
 
 
 def test_what_is_rejected_while_a_balance_is_read_counts_as_later(desk: Desk) -> None:

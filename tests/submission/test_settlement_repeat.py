@@ -1,6 +1,7 @@
 """What the balance confirms, and what is sent again because of one look."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from doubtful_call import OLD, RESTED, START, again, in_doubt, newer, stored_services
@@ -83,8 +84,8 @@ def test_an_order_that_was_rejected_since_may_hide_the_charge(database: IMEIData
     assert reason(database, doubtful).startswith("$0.10 more")
 
 
-@pytest.mark.parametrize("unexplained", [0.04, -0.04])
-def test_less_than_half_a_price_is_no_charge(database: IMEIDatabase, unexplained: float) -> None:
+@pytest.mark.parametrize("unexplained", [0.004, -0.004])
+def test_less_than_a_cent_is_no_charge(database: IMEIDatabase, unexplained: float) -> None:
     settler = Settler(QUIET)
     doubtful, shown = proven(database, settler)
     assert look(database, settler, shown, RESTED, unexplained) == again(doubtful)
@@ -108,8 +109,9 @@ def test_a_look_that_may_not_repeat_sends_nothing(database: IMEIDatabase) -> Non
     doubtful, shown = proven(database, settler)
     with database.write() as connection:
         settler.note(connection, RESTED)
+    about: dict[str, Any] = {"alone": True, "credits": 99.8, "prices": {SERVICE: 0.1}}
     with database.write() as connection:
-        assert settler.apply(connection, Look(tuple(shown), RESTED, 99, alone=True, credits=99.8)) is None
+        assert settler.apply(connection, Look(tuple(shown), RESTED, 99, **about)) is None
     assert reason(database, doubtful) == HELD
     assert not settler.wants_turn(RESTED + 4.9)  # the list is not read without a pause meanwhile
     assert settler.wants_turn(RESTED + 5.0)

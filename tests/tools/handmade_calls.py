@@ -125,10 +125,19 @@ def look(
             "credits": credits,
             "last_rejection": balance_store.newest_rejection(connection),
             "confirmed": {order.id: order for order in orders},
+            "prices": dict(
+                connection.exec_driver_sql("SELECT service_id, max(unit_price) FROM batches GROUP BY 1").all()
+            ),
         }
         piece = settler.apply(connection, Look(tuple(orders), alone=alone, **{**usual, **about}), may_repeat=True)
         claimed = write_intents(connection, [piece] if piece else [])
         return [item.imei for chunk in claimed for item in chunk.items]
+
+
+def _confirmed_prices(connection: Connection) -> dict[str, float]:
+    """Return service id → price, as it was confirmed with the batches."""
+    rows = run(connection, "SELECT service_id, max(unit_price) AS price FROM batches GROUP BY service_id")
+    return {row.service_id: row.price for row in rows}
 
 
 def reason(database: IMEIDatabase, chunk: Chunk) -> str:
