@@ -201,16 +201,14 @@ def batch_failures(database: IMEIDatabase, batch_id: int) -> list[dict[str, str]
 
 def order_timeline(database: IMEIDatabase, order: Order) -> list[tuple[datetime, str]]:
     """(UTC time, what happened) for one row of orders, oldest first."""
-    events: list[tuple[datetime | None, str]] = [(order.order_date or order.created_at, "placed with the provider")]
-    if order.attempt_id:
-        with database.read() as connection:
-            attempt = connection.execute(select(attempts).where(attempts.c.id == order.attempt_id)).first()
-        if attempt is not None:
-            events.append((attempt.sent_at, f"sent in a call of {attempt.imeis} (attempt {attempt.number})"))
+    query = select(status_changes).where(status_changes.c.order_row == order.id).order_by(status_changes.c.id)
     with database.read() as connection:
-        query = select(status_changes).where(status_changes.c.order_row == order.id).order_by(status_changes.c.id)
+        attempt = connection.execute(select(attempts).where(attempts.c.id == order.attempt_id)).first()
         moves = connection.execute(query).all()
         settled = _how_settled(connection, order)
+    events: list[tuple[datetime | None, str]] = [(order.order_date or order.created_at, "placed with the provider")]
+    if attempt is not None:
+        events.append((attempt.sent_at, f"sent in a call of {attempt.imeis} (attempt {attempt.number})"))
     if settled:
         events.append((order.created_at, settled))
     events += [(move.changed_at, f"{move.old or 'unknown'} → {move.new}") for move in moves]

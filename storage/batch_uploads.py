@@ -31,13 +31,15 @@ KEPT = timedelta(days=7)
 #: Bytes that all uploads without a batch, and those of batches, may take with their intakes; beyond them the oldest are
 #: deleted.
 QUOTA, BATCH_QUOTA = 500 * 1024 * 1024, 1024 * 1024 * 1024
-#: Whether an upload became a batch, or several: then their tokens begin with its own and a slash.
-OF_BATCH = exists().where(
-    or_(
-        batches.c.confirm_token == uploads.c.token,
-        and_(batches.c.confirm_token > uploads.c.token + "/", batches.c.confirm_token < uploads.c.token + "0"),
-    )
-)
+
+
+def _is_part(token: Any) -> ColumnElement[bool]:
+    """Match batches of parts of an upload: their tokens begin with its own and a slash; "0" is the sign after that."""
+    return and_(batches.c.confirm_token > token + "/", batches.c.confirm_token < token + "0")
+
+
+#: Whether an upload became a batch, or several.
+OF_BATCH = exists().where(or_(batches.c.confirm_token == uploads.c.token, _is_part(uploads.c.token)))
 OF_TOKEN = select(uploads).where(uploads.c.token == bindparam("token"))
 BATCH_OF_TOKEN = select(batches.c.id).where(batches.c.confirm_token == bindparam("token"))
 #: Intakes that are kept beside one upload, the newest ones.
@@ -205,8 +207,7 @@ def sent_parts(database: IMEIDatabase, token: str) -> SentParts:
 
 
 def _part_batches(connection: Connection, token: str) -> dict[str, int]:
-    parts = batches.c.confirm_token > token + "/", batches.c.confirm_token < token + "0"
-    query = select(batches.c.confirm_token, batches.c.id).where(*parts).order_by(batches.c.id)
+    query = select(batches.c.confirm_token, batches.c.id).where(_is_part(token)).order_by(batches.c.id)
     return {row.confirm_token: row.id for row in connection.execute(query)}
 
 
