@@ -64,7 +64,7 @@ class Restored(NamedTuple):
 def read_records(
     database: IMEIDatabase, since: datetime | None, order_ids: Sequence[str], account: str | None = None
 ) -> Records:
-    """Our orders since a moment (UTC; None for all) or without a date, those of order_ids, and what is open.
+    """Return our orders since a moment (UTC; None for all) or without a date, those of order_ids, and what is open.
 
     account: whose orders, and whose calls; None: all.
     """
@@ -157,7 +157,7 @@ def balance_fall(
     before: Quiet | None,
     account: str = MAIN_ACCOUNT,
 ) -> BalanceFall | None:
-    """The fall since the first reading in the window (since in UTC; None for all); None without two moments.
+    """Return the fall since the first reading in the window (since in UTC; None for all); None without two moments.
 
     credits is what the account held after quiet_moment() gave `before`. It counts, and is kept for later audits, where
     no call has begun meanwhile; else the newest reading that is kept takes its place.
@@ -183,7 +183,7 @@ def _newest_attempt_if_quiet(connection: Connection, account: str) -> int | None
 
 
 def _is_anything_open(connection: Connection, account: str) -> bool:
-    """Whether a call of an account is on the wire or in doubt: the provider may still charge for it."""
+    """Return whether a call of an account is on the wire or in doubt: the provider may still charge for it."""
     mine = account == call_queries.CALLER
     return connection.execute(select(chunks.c.id).where(OPEN_CALL, mine).limit(1)).first() is not None
 
@@ -191,7 +191,7 @@ def _is_anything_open(connection: Connection, account: str) -> bool:
 def restored_since(
     connection: Connection, first: Reading, until: Reading | None = None, is_proof: bool = False
 ) -> float:
-    """US dollars of the orders that a rebuild restored and that the provider took after a reading.
+    """Return the US dollars of the orders that a rebuild restored and that the provider took after a reading.
 
     They name no call of ours; their ids tell, as the provider counts them up. is_proof: only where they certainly do,
     because what counts as older explains no charge.
@@ -222,7 +222,7 @@ def _count_up(order_ids: Iterable[str | None], last: int) -> bool:
 
 
 def finished_with_doubt(database: IMEIDatabase, since: datetime) -> bool:
-    """Whether a batch has finished after since (UTC) of which a call was in doubt."""
+    """Return whether a batch has finished after since (UTC) of which a call was in doubt."""
     query = select(
         exists()
         .where(batches.c.state == BatchState.FINISHED, batches.c.finished_at > since)
@@ -234,14 +234,14 @@ def finished_with_doubt(database: IMEIDatabase, since: datetime) -> bool:
 
 
 def had_doubt(database: IMEIDatabase, batch_id: int) -> bool:
-    """Whether a call of this batch was ever in doubt, however it was settled."""
+    """Return whether a call of this batch was ever in doubt, however it was settled."""
     of_batch = exists().where(chunks.c.batch_id == batch_id, attempts.c.chunk_id == chunks.c.id)
     with database.read() as connection:
         return bool(connection.execute(select(of_batch.where(attempts.c.result == "in doubt"))).scalar_one())
 
 
 def planned_by(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> dict[KeptOrder, PlannedOrder]:
-    """What the batch of each kept order asked for, where the database has the batch and the IMEI in it."""
+    """Return what the batch of each kept order asked for, where the database has the batch and the IMEI in it."""
     found: dict[KeptOrder, PlannedOrder] = {}
     columns = (batches.c.service_id, batches.c.service_name, batches.c.unit_price, batches.c.created_at)
     with database.read() as connection:
@@ -256,7 +256,7 @@ def planned_by(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> dict[KeptOr
 
 
 def existing_batches(database: IMEIDatabase, batch_ids: Iterable[int]) -> frozenset[int]:
-    """Those of these batches that the database has."""
+    """Return those of these batches that the database has."""
     query = select(batches.c.id).where(batches.c.id.in_(each_of(batch_ids, "INTEGER")))
     with database.read() as connection:
         return frozenset(connection.execute(query).scalars())
@@ -276,7 +276,7 @@ def name_services(database: IMEIDatabase, order_ids: Sequence[str]) -> None:
 
 
 def unknown_among(database: IMEIDatabase, kept: Sequence[KeptOrder]) -> list[KeptOrder]:
-    """The kept orders whose IMEI could be paid again.
+    """Return the kept orders whose IMEI could be paid again.
 
     Their id is not known, or without a service; or it is known for another IMEI, and nothing is known of theirs.
     """
@@ -303,7 +303,7 @@ def _is_unknown(order: KeptOrder, owner: Any, covered: set[str]) -> bool:
 
 
 def count_unknown_calls(database: IMEIDatabase, batch_id: int, chunk_ids: Sequence[int]) -> int:
-    """How many of these calls of a batch the database does not have: the leader puts what it has in doubt."""
+    """Return how many of these calls of a batch the database does not have: the leader puts what it has in doubt."""
     asked = chunks.c.id.in_(each_of(chunk_ids, "INTEGER"))
     with database.read() as connection:
         of_batch = connection.execute(select(chunks.c.id).where(asked, chunks.c.batch_id == batch_id))
@@ -312,7 +312,7 @@ def count_unknown_calls(database: IMEIDatabase, batch_id: int, chunk_ids: Sequen
 
 
 def count_unexplained(database: IMEIDatabase, listed: Sequence[tuple[str, str]]) -> int:
-    """How many listed orders (id or "", IMEI) are not known though their IMEI is planned to be sent."""
+    """Return how many listed orders (id or "", IMEI) are not known though their IMEI is planned to be sent."""
     with database.read() as connection:
         known = call_queries.order_owners(connection, [order_id for order_id, _ in listed if order_id])
         unknown = [imei for order_id, imei in listed if imei and order_id not in known]
@@ -371,7 +371,7 @@ def _restore(connection: Connection, row: Mapping[str, Any]) -> Restored:
 
 
 def _open_item(connection: Connection, row: Mapping[str, Any]) -> Any:
-    """The undecided item of this IMEI, of any service where the order's own is not known; None if there is none."""
+    """Return the undecided item of this IMEI, of any service where the order's own is not known; else None."""
     query = (
         select(items.c.id, items.c.batch_id, items.c.chunk_id, items.c.service_id, chunks.c.state, chunks.c.attempt)
         .join(chunks, chunks.c.id == items.c.chunk_id)

@@ -98,7 +98,7 @@ def walk(database: IMEIDatabase, chosen: OrderFilter) -> Iterator[Order]:
 
 
 def count(database: IMEIDatabase, chosen: OrderFilter, most: int = 1_000_000) -> int:
-    """How many orders fit, counted up to `most`."""
+    """Return how many orders fit, counted up to `most`."""
     if chosen == OrderFilter():
         return min(database.count_orders(), most)
     with database.read() as connection:
@@ -108,7 +108,7 @@ def count(database: IMEIDatabase, chosen: OrderFilter, most: int = 1_000_000) ->
 
 
 def imeis_of(database: IMEIDatabase, chosen: OrderFilter, most: int) -> list[str]:
-    """The different IMEIs of the orders that fit, newest first, at most `most` of them."""
+    """Return the different IMEIs of the orders that fit, newest first, at most `most` of them."""
     found: dict[str, None] = {}
     for order in walk(database, chosen):
         found.setdefault(order.imei)
@@ -118,7 +118,7 @@ def imeis_of(database: IMEIDatabase, chosen: OrderFilter, most: int) -> list[str
 
 
 def mismatched_count(connection: Connection, batch_id: int | None = None) -> int:
-    """How many results are about another IMEI than the one that was ordered."""
+    """Return how many results are about another IMEI than the one that was ordered."""
     if batch_id is None:
         return int(read_prepared(connection, COUNT_MISMATCHED).scalar_one())
     return int(connection.execute(COUNT_MISMATCHED.where(unindexed(orders.c.batch_id) == batch_id)).scalar_one())
@@ -154,7 +154,7 @@ def guide(connection: Connection, chosen: OrderFilter, most: int = 0) -> Guide:
     if costs[least] <= FEW:
         return Guide(least, least not in in_order, meanings, found)
     for term in terms:
-        if term.batches is not None and _is_cheaper_than_walk(connection, term, max(looks - term.looks, 1)):
+        if _is_cheaper_than_walk(connection, term, max(looks - term.looks, 1)):
             return Guide(term.name, True, meanings, found)
     if len(in_order) > 1:
         wide = [term for term in terms if term.name in in_order]
@@ -199,7 +199,7 @@ def fitting(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[bool]]:
 
 
 def page_query(chosen: OrderFilter, guided: Guide, before: int | None, limit: int | None) -> Select[Any]:
-    """The SELECT of one page; before is the row id of the last order seen.
+    """Return the SELECT of one page; before is the row id of the last order seen.
 
     Where there is something to test or to sort, the ids come first, from indexes where that can be, so that only the
     orders of the page are read whole.
@@ -218,7 +218,7 @@ def page_query(chosen: OrderFilter, guided: Guide, before: int | None, limit: in
 
 
 def _newest_by_words(words: Sequence[ColumnElement[bool]], before: int | None, limit: int | None) -> Select[Any]:
-    """The SELECT of the newest orders that have one of few words, from the newest of each: the others are not read."""
+    """Return the SELECT of the newest orders with one of few words, of which only the newest of each word are read."""
     seen = [] if before is None else [orders.c.id < before]
     newest = [select(orders.c.id).where(word, *seen).order_by(orders.c.id.desc()).limit(limit) for word in words]
     ids = union_all(*(one.subquery().select() for one in newest)).subquery()
@@ -284,5 +284,5 @@ def order_of(chosen: OrderFilter, guided: Guide) -> list[ColumnElement[Any]]:
 
 
 def _key(guided: Guide) -> ColumnElement[int]:
-    """The row id; + 0 keeps SQLite from walking the table by row id where the result is sorted anyway."""
+    """Return the row id; + 0 keeps SQLite from walking the table by row id where the result is sorted anyway."""
     return orders.c.id + 0 if guided.sorts else orders.c.id.expression

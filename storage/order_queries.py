@@ -78,7 +78,7 @@ def _order_counts(connection: Connection, column: str, batch_id: int | None = No
 
 
 def daily(database: IMEIDatabase, days: int = 14) -> list[Day]:
-    """The last days, today last, days without orders included."""
+    """Return the last days, today last, days without orders included."""
     first = utc_now().date() - timedelta(days=days - 1)
     added = sums()
     query = select(added.c.day, added.c.verdict, func.total(added.c.orders), func.total(added.c.millionths))
@@ -93,7 +93,7 @@ def daily(database: IMEIDatabase, days: int = 14) -> list[Day]:
 
 
 def result_counts(database: IMEIDatabase, most: int = 5) -> dict[str, list[tuple[str, int]]]:
-    """For carrier, simlock and fmi: the commonest words among the newest results, with their counts."""
+    """Return carrier, simlock and fmi → the commonest words among the newest results, with their counts."""
     names = ("carrier", "simlock", "fmi")
     newest = (
         select(*(orders.c[name] for name in names))
@@ -111,7 +111,7 @@ def result_counts(database: IMEIDatabase, most: int = 5) -> dict[str, list[tuple
 
 
 def filter_values(database: IMEIDatabase) -> dict[str, dict[str, int]]:
-    """For each column that a filter suggests values of: value, or finding → orders, the commonest value first.
+    """Return each column that a filter suggests values of → value, or finding → orders, the commonest value first.
 
     Orders of one value are counted to order_wordings.COUNTED.
     """
@@ -134,7 +134,7 @@ def _commonest(counted: Counter[str], most: int) -> list[tuple[str, int]]:
 
 
 def previous_prices(database: IMEIDatabase) -> dict[str, float]:
-    """Service id → its price (US dollars) before the last change, for services that changed."""
+    """Return service id → its price (US dollars) before the last change, for services that changed."""
     query = select(services.c.service_id, services.c.previous_price).where(
         services.c.previous_price.is_not(None), services.c.previous_price != services.c.price
     )
@@ -143,14 +143,14 @@ def previous_prices(database: IMEIDatabase) -> dict[str, float]:
 
 
 def ordered_services(connection: Connection) -> list[tuple[str, str]]:
-    """(service id, name) of every service that has orders, by name, for filters."""
+    """Return (service id, name) of every service that has orders, by name, for filters."""
     found = [(row[0], row[1] or row[0]) for row in read_prepared(connection, _ordered_services())]
     return sorted(found, key=lambda service: service[1])
 
 
 @cache
 def _ordered_services() -> Select[Any]:
-    """Service id and the name that its newest order has, by two looks into the index for each service."""
+    """Return the SELECT of services and the names of their newest orders, by two looks into the index for each."""
     used = stored_words("service_id").subquery()
     of_service = select(orders.c.service_name).where(orders.c.service_id == used.c.word)
     named = of_service.order_by(orders.c.id.desc()).limit(1).scalar_subquery()
@@ -224,7 +224,7 @@ def people_who_ordered(connection: Connection) -> list[str]:
 
 
 def result_items(database: IMEIDatabase, batch_id: int) -> Iterator[OrderedItem]:
-    """Every item of a batch with the columns of its order, in the order of the file, a thousand a transaction."""
+    """Yield every item of a batch with the columns of its order, in the order of the file, a thousand a transaction."""
     with database.read() as connection:
         # + 0: PostgreSQL would walk the items of all batches from their ends until it meets this one
         ends = select(func.min(items.c.id + 0), func.max(items.c.id + 0)).where(items.c.batch_id == batch_id)
@@ -313,7 +313,7 @@ def table_counts(database: IMEIDatabase) -> dict[str, int]:
 
 
 def checked_count(database: IMEIDatabase) -> int | None:
-    """How many orders there are, or None when the database cannot be read (the log says why)."""
+    """Return how many orders there are, or None when the database cannot be read (the log says why)."""
     try:
         return database.count_orders()
     except (SQLAlchemyError, OSError):

@@ -259,7 +259,7 @@ def _batch_words(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
 
 
 def finding_summary(connection: Connection, batch_id: int) -> list[FindingCount]:
-    """For each of FINDINGS what the completed orders of a batch say, the most frequent first."""
+    """Return what the completed orders of a batch say for each of FINDINGS, the most frequent first."""
     counts = findings(connection, batch_id)
     return [
         FindingCount(name, value, count)

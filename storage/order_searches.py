@@ -83,7 +83,7 @@ class SavedSearch:
     rejected: int  #: entries of the paste that were no IMEI
 
     def missing(self, known: Set[str], after: int | None = None, limit: int | None = None) -> list[tuple[int, str]]:
-        """(place, IMEI) of those that are not known, in the order of the paste; after is the last place seen."""
+        """Return (place, IMEI) of those that are not known, in the order of the paste; after is the last place seen."""
         places = range(0 if after is None else after + 1, len(self.imeis))
         return list(islice(((at, self.imeis[at]) for at in places if self.imeis[at] not in known), limit))
 
@@ -100,14 +100,14 @@ def save_search(database: IMEIDatabase, imeis: Sequence[str], rejected: int) -> 
 
 
 def find_search(database: IMEIDatabase, search_id: int) -> SavedSearch | None:
-    """The list, or None for an unknown id."""
+    """Return the list, or None for an unknown id."""
     with database.read() as connection:
         row = connection.execute(select(saved_searches).where(saved_searches.c.id == search_id)).first()
     return SavedSearch(search_id, row.created_at, json.loads(row.imeis), row.rejected) if row else None
 
 
 def known_imeis(database: IMEIDatabase, search_id: int) -> frozenset[str]:
-    """Those IMEIs of the list that have at least one order now."""
+    """Return those IMEIs of the list that have at least one order now."""
     with database.read() as connection:
         return frozenset(json.loads(connection.execute(KNOWN, {"search": search_id}).scalar_one()))
 
@@ -156,7 +156,7 @@ def _rare_keys(
 
 
 def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> Iterator[FoundOrder]:
-    """All orders of the list that fit the filter, in the order of the paste."""
+    """Yield all orders of the list that fit the filter, in the order of the paste."""
     with database.read() as connection:
         total = _length(connection, search_id)
     place, width = 0, WALKED_FIRST
@@ -169,7 +169,7 @@ def walk_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> I
 
 
 def count_found(database: IMEIDatabase, search_id: int, chosen: OrderFilter) -> int:
-    """How many orders of the list fit the filter."""
+    """Return how many orders of the list fit the filter."""
     with database.read() as connection:
         asked = replace(chosen, q="")  # the list takes its place
         rare = rare_guide(connection, asked)

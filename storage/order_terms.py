@@ -69,7 +69,7 @@ class OrderFilter:
     row: tuple[int, ...] = ()  #: only the orders of these row ids
 
     def arguments(self) -> dict[str, Any]:
-        """What is set, as a URL holds it."""
+        """Return what is set, as a URL holds it."""
         found = {name: getattr(self, name) for name in NAMES}
         return {name: _in_url(value) for name, value in found.items() if value not in ("", None, False, ())}
 
@@ -102,7 +102,7 @@ class Term(NamedTuple):
 
 
 def wordings_of(connection: Connection, chosen: OrderFilter) -> Wordings:
-    """For each finding or name of the filter, such as "ON", every stored value that means it.
+    """Return each finding or name of the filter, such as "ON" → every stored value that means it.
 
     For a person and for a tag that no order has itself, the ids of the batches, at most MOST_BATCHES and one.
     """
@@ -191,7 +191,7 @@ def _few_words(name: str, words: tuple[str, ...]) -> Term:
 
 @lru_cache(REMEMBERED)
 def _of_value(index: str, name: str, value: str | int) -> Term:
-    """The orders with one value of a column, which its index holds in the order of a page."""
+    """Return the term of the orders with one value of a column, which its index holds in the order of a page."""
     column, value = orders.c[name], str(value) if isinstance(value, str) else value  # a word of an enum is equal to it
     return Term(index, column == value, unindexed(column) == value, _is_in_index(index, name, [value]), 1)
 
@@ -202,14 +202,14 @@ def _of_batch(batch_id: int) -> Term:
 
 @lru_cache(REMEMBERED)
 def _in_batches(name: str, word: str, are_few: bool) -> Term:
-    """The orders of the batches of a PERSON or TAG."""
+    """Return the term of the orders of the batches of a PERSON or TAG."""
     theirs = batches_of_person(word) if name == PERSON else batches_of_tag(word)
     seek, read = orders.c.batch_id.in_(theirs), unindexed(orders.c.batch_id).in_(theirs)
     return Term(name, seek, read, batches=theirs, are_few_batches=are_few)
 
 
 def _tagged(chosen: OrderFilter, meanings: Wordings) -> Term:
-    """The orders with a tag, their own or that of their batch."""
+    """Return the term of the orders with a tag, their own or that of their batch."""
     alone = meanings.get(TAG, ())
     if len(alone) == 1 and chosen.batch is None:
         return _of_batch(int(alone[0]))
@@ -218,7 +218,7 @@ def _tagged(chosen: OrderFilter, meanings: Wordings) -> Term:
 
 @lru_cache(REMEMBERED)
 def _tagged_itself(word: str) -> Term:
-    """The orders with a tag that some have themselves: a union, which both databases look up by its ids."""
+    """Return the term of a tag that some orders have themselves: a union, which both databases look up by its ids."""
     theirs = batches_of_tag(word)
     own = select(order_tags.c.order_row).where(order_tags.c.tag == tag_key(word))
     of_batches = orders.alias("of_batches")
@@ -261,7 +261,7 @@ def _is_in_index(index: str, column: str, words: Sequence[Any]) -> ColumnElement
 
 
 def unindexed(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The column in an expression for which SQLite uses no index."""
+    """Return the column in an expression for which SQLite uses no index."""
     return func.unindexed(column)
 
 

@@ -27,7 +27,7 @@ COUNTED = 1_000
 
 
 def wordings(connection: Connection, name: str, wanted: str) -> list[str]:
-    """Every stored value of a column of MEANT that means what is wanted; else the wanted words themselves."""
+    """Return every stored value of a column of MEANT that means what is wanted; else the wanted words themselves."""
     means = _names(wanted) if name in NAMES else _is_finding(name, wanted)
     if means is None:
         return [wanted]
@@ -57,13 +57,13 @@ def finding_counts(name: str, counted: Iterable[tuple[str, int]]) -> dict[str, i
 
 
 def stored_words(name: str) -> Select[Any]:
-    """The different values of an indexed column of orders, by one look into the index for each."""
+    """Return the SELECT of the different values of an indexed column of orders, as distinct_words() does."""
     return distinct_words(orders.c[name])
 
 
 @cache  # a query is slower to put together than to answer
 def distinct_words(column: Column[Any]) -> Select[Any]:
-    """The different values of an indexed column, by one look into the index for each."""
+    """Return the SELECT of the different values of an indexed column, by one look into the index for each."""
     first = select(func.min(column).label("word")).where(column > "").cte(f"stored_{column.name}", recursive=True)
     after = select(func.min(column)).where(column > first.c.word).scalar_subquery()
     words = first.union_all(select(after).where(first.c.word.is_not(None)))
@@ -72,7 +72,7 @@ def distinct_words(column: Column[Any]) -> Select[Any]:
 
 @cache
 def _counted_words() -> CompoundSelect[Any]:
-    """The name of each column of MEANT with its different values, and the orders of each value up to COUNTED."""
+    """Return the SELECT of each column of MEANT, its different values, and the orders of each value up to COUNTED."""
     return union_all(*map(_counted_words_of, MEANT))
 
 

@@ -73,7 +73,7 @@ GRAINS = (
 
 
 def can_combine(fields: Sequence[str]) -> bool:
-    """Whether these fields are counted together."""
+    """Return whether these fields are counted together."""
     return any(set(fields) <= set(known) for known in TOGETHER.values())
 
 
@@ -189,7 +189,7 @@ def add_up(connection: Transaction) -> int:
 
 @cache
 def _addition(grain: Grain) -> Insert:
-    """The statement that adds the notes up to :upto to the counts of a grain."""
+    """Return the statement that adds the notes up to :upto to the counts of a grain."""
     noted = select(
         literal(grain.name).label("grain"),
         (result_changes.c.batch_id if grain.has_batches else literal(0)).label("batch_id"),

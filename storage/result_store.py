@@ -77,7 +77,7 @@ class WithheldOrder(NamedTuple):
 
 
 def waits() -> tuple[Any, Any]:
-    """The WHERE terms of an order that waits; the second is worded so that SQLite takes the index of the first."""
+    """Return the conditions of an order that waits; the second one keeps SQLite on the index of the first."""
     return NOT_FINAL, func.coalesce(orders.c.order_id, "") != ""
 
 
@@ -103,7 +103,7 @@ def pending_orders(
 
 
 def count_pending(database: IMEIDatabase) -> int:
-    """How many orders wait for a result."""
+    """Return how many orders wait for a result."""
     with database.read() as connection:
         return read_pending(connection)
 

@@ -1,7 +1,7 @@
 """What our own orders say about services: how long results take, how many are rejected, what a result costs.
 
-Pages read rows of service_figures, which `update_figures()` computes every LOOK seconds in the leader, from sums that
-do not grow with the orders: order_totals, and turnarounds, which counts each order once when its result is stored.
+Pages read rows of service_figures, which `update_figures()` computes every LOOK seconds in the leader. It reads sums
+that do not grow with the orders: order_totals, and turnarounds, which counts each order once when its result is stored.
 
 How long an order took is counted on a scale of STEPS steps to each doubling, so a median is exact to 5 %. It ends when
 this app stored the first final status: a result may have been ready before it was asked for.
