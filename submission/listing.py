@@ -279,6 +279,14 @@ class Listing:
         found = [*self._candidates(item, service_id), *masked]
         return any(self._age(order, clock) is not Age.OLDER for order in found)
 
+    def is_elsewhere(self, item: Item, service_id: str, clock: Clock) -> bool:
+        """Return whether an unknown order of this IMEI since the call is listed of another service.
+
+        The provider may have moved the order of the call to that service: none of ours is of the call and unknown.
+        """
+        found = (order for order in self.unknown.get(item.imei[:14], ()) if not self._may_be_of(order, service_id))
+        return any(self._age(order, clock) is Age.YOUNGER for order in found)
+
     def other_words(self, connection: Transaction) -> frozenset[str]:
         """Return the words of services that this list uses otherwise than we know, as relabelled() says."""
         services = call_queries.services_of(connection, list(self.owners), self.account)

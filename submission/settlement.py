@@ -42,6 +42,10 @@ UNLISTED = "The provider does not list its orders now."
 UNCLEAR = (
     f"The provider lists an order that may be of this call, but its data does not clearly say so. {absence.ON_SITE}"
 )
+MOVED = (
+    "The provider lists an order of an IMEI of this call, made since it and unknown here, but of another service. "
+    f"{absence.ON_SITE}"
+)
 UNCONFIRMED = (
     "The provider lists an order of this call, but did not confirm it when asked for it by its id. "
     f"{absence.IF_IT_STAYS}"
@@ -196,6 +200,8 @@ class Settler(Watches):
         if any(listing.possible(item, chunk.service_id, clock) for item in chunk.items):
             unconfirmed = any(listing.is_unconfirmed(item, chunk.service_id, clock) for item in chunk.items)
             objection = UNCONFIRMED if unconfirmed else UNCLEAR
+        elif any(listing.is_elsewhere(item, chunk.service_id, clock) for item in chunk.items):
+            objection = MOVED
         if listing.look.asked_at < self.rests_until(watch):
             objection = NOT_RESTED
         elif not watch.is_followed and _has_more_to_send(connection, chunk.batch_id):

@@ -23,7 +23,7 @@ from database import IMEIDatabase
 from orders import SAYS_IT_EXISTS, Chunk
 from submission import listing
 from submission.absence import IF_IT_STAYS, ON_SITE
-from submission.settlement import UNCLEAR, UNLISTED, Settler
+from submission.settlement import MOVED, UNCLEAR, UNLISTED, Settler
 
 UNCHANGED = "The provider's list has not changed since the call. It is read again until it has."
 
@@ -132,7 +132,7 @@ def test_orders_of_other_services_are_neither_demanded_nor_counted(database: IME
     answered(database, call(database, imeis(1, first=4), OTHER), 4000)
     settler, foreign = (
         Settler(QUIET),
-        [listed("", "not an IMEI", " sprint "), listed("3000", imeis(1, first=20)[0], OTHER)],
+        [listed("", "not an IMEI", " sprint "), listed("3000", imeis(1, first=21)[0], OTHER)],
     )
     look(database, settler, [*known, *foreign], START)
     assert len(settler.watches[doubtful.attempt_id].shorter or ()) == 1
@@ -234,6 +234,23 @@ def test_an_order_that_is_certainly_of_another_service_is_not_unclear(database: 
     assert look(database, settler, [*shown, odd], RESTED) == []
     assert reason(database, doubtful) == UNCLEAR
     assert look(database, settler, shown, RESTED + 1) == again(doubtful)
+
+
+def test_an_order_since_the_call_of_another_service_may_be_the_one_that_was_moved(database: IMEIDatabase) -> None:
+    """Also where the balance does not show it. One that we know, or that another call in doubt adopts, is none."""
+    stored_services(database)
+    doubtful, known = in_doubt(database)
+    settler, imei = Settler(QUIET), imeis(1, first=20)[0]
+    moved = listed("6000", imei, OTHER)
+    look(database, settler, [*known, moved], START)
+    shown = newer(database, known)
+    assert look(database, settler, [*shown, moved], RESTED) == []
+    assert reason(database, doubtful) == MOVED
+    other = call(database, [imei], OTHER)
+    unanswered(database, other)
+    look(database, settler, [*shown, moved], RESTED + 1)
+    assert outcome(database, other) == [("ordered", "6000")]
+    assert look(database, settler, [*shown, moved], RESTED + 90) == again(doubtful)
 
 
 def test_the_nearest_orders_before_a_call_are_its_clock(
