@@ -66,6 +66,7 @@ AMONG_IDS = orders.c.order_id.in_(sql("SELECT value FROM each(:ids AS TEXT) list
 OF_ASKED = orders.c.account == func.coalesce(ASKED, orders.c.account)
 OWNERS = select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(AMONG_IDS, OF_ASKED)
 SERVICES_OF = select(orders.c.order_id, orders.c.service_id).where(AMONG_IDS, OF_ASKED)
+FINAL_AMONG = select(orders.c.order_id).where(AMONG_IDS, orders.c.status.in_(FINAL_STATUSES))
 PLANNED_ITEMS = (
     select(
         items.c.service_id,
@@ -393,6 +394,11 @@ def services_of(connection: Connection, order_ids: Sequence[str], account: str |
     """
     rows = connection.execute(SERVICES_OF, {"ids": json.dumps(list(order_ids)), "whose": account})
     return {order_id: service_id for order_id, service_id in rows if service_id}
+
+
+def final_among(connection: Connection, order_ids: Sequence[str]) -> list[str]:
+    """Return those of order_ids that we know with their result."""
+    return list(connection.execute(FINAL_AMONG, {"ids": json.dumps(list(order_ids))}).scalars())
 
 
 def planned_items(connection: Connection, imeis: Sequence[str], last: int) -> list[tuple[str, str, bool]]:

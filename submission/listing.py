@@ -25,6 +25,8 @@ from submission.listed_imeis import MaskedOrders, bodies, is_same, may_be_part
 
 #: How many orders of ours nearest before a call are its clock, and must be in the list.
 NEAREST = 200
+#: What a list calls an order without a result.
+OPEN_STATUSES = frozenset(OrderStatus) - FINAL_STATUSES
 #: An order that is older than another by more than this is older whatever clock changes the dates went through.
 CERTAINLY_OLDER = timedelta(days=1)
 
@@ -304,6 +306,20 @@ class Listing:
         moved = [order for order in self.unknown.get(item.imei[:14], ()) if label(order) in other_words]
         mine = [order for order in (*named, *parts) if self._may_be_of(order, service_id)]
         return any(self._age(order, clock) is not Age.OLDER for order in (*mine, *moved))
+
+    def is_used_again(self, connection: Transaction, item: Item) -> bool:
+        """Return whether an order of this IMEI is listed as open that we know as final: its id may be of a new one."""
+        listed = self._open_of_ours.get(item.imei[:14], [])
+        return bool(listed) and bool(call_queries.final_among(connection, listed))
+
+    @cached_property
+    def _open_of_ours(self) -> dict[str, list[str]]:
+        """The ids of ours that the list shows without a result, by the first 14 digits of our IMEI."""
+        found = dict[str, list[str]]()
+        for order in self.look.listed:
+            if order.id in self.owners and order.status in OPEN_STATUSES:
+                found.setdefault(self.owners[order.id][0][:14], []).append(order.id)
+        return found
 
     @cached_property
     def _under_ids_of_ours(self) -> dict[str, list[IMEIOrder]]:

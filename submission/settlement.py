@@ -202,6 +202,8 @@ class Settler(Watches):
             objection = UNCONFIRMED if unconfirmed else UNCLEAR
         elif any(listing.is_elsewhere(item, chunk.service_id, clock) for item in chunk.items):
             objection = MOVED
+        elif any(listing.is_used_again(connection, item) for item in chunk.items):
+            objection = UNCLEAR
         if listing.look.asked_at < self.rests_until(watch):
             objection = NOT_RESTED
         elif not watch.is_followed and _has_more_to_send(connection, chunk.batch_id):
@@ -298,7 +300,9 @@ def _unlisted_items(connection: Transaction, chunk: Chunk, listing: Listing) -> 
     return [
         item
         for item in chunk.items
-        if not listing.possible(item, service_id, clock) and not listing.may_hide(item, service_id, clock, other_words)
+        if not listing.possible(item, service_id, clock)
+        and not listing.may_hide(item, service_id, clock, other_words)
+        and not listing.is_used_again(connection, item)
     ]
 
 

@@ -21,6 +21,7 @@ from simulated_provider import SERVICE, imeis
 
 from database import IMEIDatabase
 from orders import SAYS_IT_EXISTS, Chunk
+from storage import doubt_moves
 from submission import listing
 from submission.absence import IF_IT_STAYS, ON_SITE
 from submission.settlement import MOVED, UNCLEAR, UNLISTED, Settler
@@ -251,6 +252,29 @@ def test_an_order_since_the_call_of_another_service_may_be_the_one_that_was_move
     look(database, settler, [*shown, moved], RESTED + 1)
     assert outcome(database, other) == [("ordered", "6000")]
     assert look(database, settler, [*shown, moved], RESTED + 90) == again(doubtful)
+
+
+@pytest.mark.parametrize("is_cleared", [False, True])
+def test_an_order_that_has_its_result_and_is_listed_as_open_may_be_a_new_one(
+    database: IMEIDatabase, is_cleared: bool
+) -> None:
+    """The provider may use an id again for the same IMEI: as where ids count for each customer, or begin again."""
+    read_balance(database)
+    known = answered(database, call(database, imeis(1, first=20)), 1000)
+    database.update_order_status("1000", "Completed")
+    doubtful = call(database, imeis(1, first=20), recheck=True)
+    unanswered(database, doubtful)
+    settler, done = Settler(QUIET), [replace(known[0], status="Completed")]
+    look(database, settler, done, START)
+    shown, old = newer(database, []), doubtful
+    if is_cleared:
+        with database.write() as connection:
+            doubt_moves.clear(connection, doubtful, [doubtful.items[0].item_id], "cleared")
+    assert look(database, settler, [*known, *shown], RESTED) == []
+    with database.read() as connection:
+        messages = connection.exec_driver_sql("SELECT message FROM chunks WHERE state = 'in_doubt'").scalars().all()
+    assert messages == [UNCLEAR]
+    assert look(database, settler, [*done, *shown], RESTED + 90) == again(old)
 
 
 def test_the_nearest_orders_before_a_call_are_its_clock(
