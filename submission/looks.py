@@ -66,7 +66,7 @@ class ListReader:
             logger.exception("Listing the provider's orders failed in an unforeseen way")
         confirmed = self._confirm(listed)
         held = self._account.balance() if alone and (answered or must_look) else None
-        prices = self._account.prices() if alone and answered else None
+        prices = self._account.prices() if answered and held else None
         return Look(
             listed=tuple(listed),
             asked_at=asked_at,

@@ -177,10 +177,9 @@ class Settler(Watches):
         objection = self._objection(connection, chunk, turn.listing, watch)
         if objection or not turn.look.alone:
             return objection or watch.objection or _hindrance(connection, chunk, turn)
-        if turn.charges.price_now(chunk) is None:
+        watch.objection = absence.money_objection(turn.charges.money(connection, chunk))
+        if not watch.objection and turn.charges.price_now(chunk) is None:
             watch.objection = PRICE_UNKNOWN
-        else:
-            watch.objection = absence.money_objection(turn.charges.money(connection, chunk))
         if not watch.objection:
             return self._settle_absent(connection, chunk, watch, turn)
         self._postpone(watch, turn.look)
