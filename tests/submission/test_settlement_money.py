@@ -137,3 +137,20 @@ def test_a_higher_price_pauses_a_batch_with_more_to_send_and_what_it_resumes_at_
         assert apply_prices(connection, [ServiceInfo(SERVICE, "T-Mobile", 0.3)]) == [batch_id]
         assert resume_batch(connection, batch_id, 0.3, Funds(None, None))
     assert look(database, settler, shown, RESTED + 99, prices=prices) == again(doubtful)
+
+
+# What a list leaves out
+
+
+def test_a_list_that_shows_one_order_more_each_time_hides_no_charge(database: IMEIDatabase) -> None:
+    """It lists the newest N, and N grows from look to look: it seems to reach back, and never shows the first order."""
+    read_balance(database)
+    doubtful = call(database, imeis(1, first=20))
+    unanswered(database, doubtful)
+    settler, shown = Settler(QUIET), newer(database, [])
+    look(database, settler, shown, START)
+    for number in range(2, 9):
+        shown = newer(database, shown, number)
+        assert look(database, settler, shown, RESTED + 600 * number, 0.1) == []
+        assert reason(database, doubtful).startswith("$0.10 more than the orders that we know cost")
+    assert look(database, settler, newer(database, shown, 9), RESTED + 9999) == again(doubtful)
