@@ -66,12 +66,12 @@ def test_an_order_of_a_service_that_the_list_calls_otherwise_is_adopted(
     provider.orders = (found,)
     form = {"item_id": first, "order_id": "15990001"}
     for listed in ([], [found], None):
-        app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=partial(listing, listed))
+        app.extensions["backend"].requests.recent_orders = partial(listing, listed)
         answer = browser.post(f"/batches/{doubtful}/doubt/placed", form)
         assert "Order 15990001 is one of another service: Other." in words(browser.led_back(answer))
     was_placed(database, second, "15990002")
     ours = [found, IMEIOrder("15990002", imeis(2)[1], "Pending", "", "Other")]
-    app.extensions["backend"] = replace(app.extensions["backend"], recent_orders=partial(listing, ours))
+    app.extensions["backend"].requests.recent_orders = partial(listing, ours)
     answer = browser.post(f"/batches/{doubtful}/doubt/placed", form)
     assert "Order 15990001 is recorded." in words(browser.led_back(answer))
 
