@@ -89,6 +89,8 @@ def test_every_whole_answer_of_a_batch_is_read_and_a_damaged_one_is_counted_once
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b">1<", b">2<"))
     assert list(checkpoints.answers(1)) == [KeptAnswer(1, 1, None), *(KeptAnswer(*answer) for answer in kept[1:])]
+    path.write_bytes(whole.replace(b"\nabc", b"\nabd"))  # what looks like a header in it is still no record
+    assert list(checkpoints.answers(1))[2:] == [KeptAnswer(1, 2, None), KeptAnswer(*kept[3])]
     path.write_bytes(whole[:-9])
     assert list(checkpoints.answers(1))[-1] == KeptAnswer(3, 1, None)
     path.write_bytes(whole.replace(b"hammer-checkpoint 2", b"hammer-checkpoin* 2"))
