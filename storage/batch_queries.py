@@ -255,11 +255,10 @@ class Queue:
 
 def queues(connection: Connection) -> dict[BatchState, Queue]:
     """Return what running and what paused batches have planned and not sent."""
-    query = select(batches.c.state, func.sum(chunks.c.size), func.count()).join(
-        chunks, chunks.c.batch_id == batches.c.id
-    )
-    planned = query.where(UNFINISHED, chunks.c.state == ChunkState.PLANNED).group_by(batches.c.state)
-    found = {BatchState(state): Queue(imeis, count) for state, imeis, count in connection.execute(planned)}
+    query = select(batches.c.state, func.sum(chunks.c.size), func.count()).group_by(batches.c.state)
+    query = query.join(chunks, chunks.c.batch_id == batches.c.id).where(UNFINISHED)
+    rows = connection.execute(query.where(chunks.c.state == ChunkState.PLANNED))
+    found = {BatchState(state): Queue(imeis, count) for state, imeis, count in rows}
     return {state: found.get(state, Queue()) for state in (BatchState.RUNNING, BatchState.PAUSED)}
 
 

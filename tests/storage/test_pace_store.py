@@ -12,7 +12,7 @@ from database import IMEIDatabase
 from schema.cluster_tables import pace
 from storage import pace_store
 from storage.handed_calls import at_once
-from storage.pace_store import LEAST, LENIENT, ORDERS, READS, STRICT, CallPace, Slots
+from storage.pace_store import LEAST, LENIENT, ORDERS, READS, CallPace, Slots
 
 UNLIMITED = CallPace(0.0, 0.0, None, 61.0, orders_wait=False)
 LIMITED = Slots(
@@ -131,7 +131,7 @@ def test_a_limit_leaves_a_call_little_time_after_its_start(database: IMEIDatabas
                 pace_store.reserve_read(connection, ACCOUNT, 1.0, UNLIMITED),
             ]
         tolerances.append([slot and slot.tolerance for slot in slots])
-    assert tolerances == [[LENIENT, LENIENT], [STRICT, STRICT]]
+    assert tolerances == [[5.0, 5.0], [0.5, 0.5]]
 
 
 def test_a_start_is_reserved_in_one_statement_only_where_there_is_no_limit_and_it_is_soon(
