@@ -91,10 +91,10 @@ def get(database: IMEIDatabase, request_id: int) -> Request | None:
         return _request(connection.execute(BY_ID, {"wanted": request_id}).first())
 
 
-def waiting(database: IMEIDatabase, kind: RequestKind) -> Request | None:
-    """Return the oldest request of a kind to the main account that no leader has taken."""
+def waiting(database: IMEIDatabase, kind: RequestKind, account: str = MAIN_ACCOUNT) -> Request | None:
+    """Return the oldest request of a kind to an account that no leader has taken."""
     with database.read_one() as connection:
-        return _oldest_waiting(connection, [kind], MAIN_ACCOUNT)
+        return _oldest_waiting(connection, [kind], account)
 
 
 def newest_finished(

@@ -34,6 +34,7 @@ def test_a_request_is_taken_once_the_oldest_first(database: IMEIDatabase) -> Non
     waiting = request_store.waiting(database, RequestKind.AUDIT)
     assert waiting is not None
     assert waiting.request_id == third
+    assert request_store.waiting(database, RequestKind.AUDIT, "b") is None
 
 
 def test_only_a_request_that_is_asked_can_be_finished_and_only_once(database: IMEIDatabase) -> None:
