@@ -22,21 +22,20 @@ STORE = text(
     "UPDATE pace SET newest_start = :newest_start, hold_until = :hold_until, orders = :orders, reads = :reads,"
     " seen_at = :seen_at WHERE account = :account"
 )
+INSERT = (
+    "INSERT INTO pace (account, hold_until, spacing, allowance, seconds, orders_wait)"
+    f" VALUES (:account, {NOW} + :hold, :spacing, :allowance, :seconds, :orders_wait) ON CONFLICT (account) DO "
+)
 #: Calls that nothing limits leave no start behind: a distance is counted from the moment at which it begins.
 WRITE = text(
-    "INSERT INTO pace (account, hold_until, spacing, allowance, seconds, orders_wait)"
-    f" VALUES (:account, {NOW} + :hold, :spacing, :allowance, :seconds, :orders_wait)"
-    " ON CONFLICT (account) DO UPDATE SET hold_until = greatest(pace.hold_until, excluded.hold_until),"
+    f"{INSERT}UPDATE SET hold_until = greatest(pace.hold_until, excluded.hold_until),"
     " spacing = excluded.spacing, allowance = excluded.allowance, seconds = excluded.seconds,"
     " orders_wait = excluded.orders_wait, newest_start = CASE WHEN pace.spacing <= 0 AND excluded.spacing > 0"
     f"  THEN greatest(pace.newest_start, {NOW}) ELSE pace.newest_start END"
     " RETURNING set_config('synchronous_commit', 'off', true)"
 )
 #: Whoever comes second writes nothing: the loop knows better.
-WRITE_FIRST = text(
-    "INSERT INTO pace (account, hold_until, spacing, allowance, seconds, orders_wait)"
-    f" VALUES (:account, {NOW} + :hold, :spacing, :allowance, :seconds, :orders_wait) ON CONFLICT (account) DO NOTHING"
-)
+WRITE_FIRST = text(INSERT + "NOTHING")
 HOLD = text(f"UPDATE pace SET hold_until = greatest(hold_until, {NOW} + :seconds) WHERE account = :account")
 READ = text(f"SELECT *, {NOW} AS now FROM pace WHERE account = :account")
 NEXT_START = f"greatest({NOW}, newest_start + greatest(spacing, :least), hold_until)"
