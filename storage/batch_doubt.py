@@ -21,7 +21,7 @@ from storage.rows import DoubtfulItem
 
 #: What submission/settlement.py and doubt_moves.py write about an IMEI that was in doubt.
 EXISTED = ("ordered already: order %", "ordered before: %")
-NOT_PLACED = ("cancelled: it was not placed %", "not placed, as a person decided; %")
+NOT_PLACED = ("cancelled: it was not placed%", "not placed, as a person decided; %")
 
 
 @dataclass(frozen=True, slots=True)
