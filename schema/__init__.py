@@ -32,7 +32,6 @@ from schema.dialect import (
     upsert,
 )
 from schema.event_tables import IS_NEW, audit_entries, deliveries, outbox_events, webhooks
-from schema.model_tables import imported_models, tac_models
 from schema.order_tables import (
     IS_REJECTED,
     MILLIONTH,
@@ -70,10 +69,12 @@ from schema.report_tables import (
     RESULT_FIELDS,
     dispute_events,
     disputes,
+    imported_models,
     report_links,
     result_changes,
     result_counts,
     service_figures,
     service_prices,
+    tac_models,
     turnarounds,
 )

@@ -1,9 +1,10 @@
-"""Disputes with the provider, links to reports of batches, what services have cost and taken, counts of results."""
+"""Disputes, links to reports, what services have cost and taken, counts of results, and models of phones by TAC."""
 
 from sqlalchemy import TIMESTAMP, Boolean, Column, ForeignKey, Index, Table, false, text
 
 from orders import DisputeKind, DisputeState
 from schema.columns import INTEGER, REAL, TEXT, metadata, one_of
+from schema.order_tables import orders
 
 #: What a person disputes with the provider: one row for an order, or for an item in doubt, which has no order id.
 #: The columns are what was claimed at that time; the order may get another result, or go with the import it came from.
@@ -128,5 +129,28 @@ result_counts = Table(
     Column("period", TEXT, primary_key=True),  #: a day as above, or a month such as 2026-11
     *(Column(name, TEXT, primary_key=True) for name in RESULT_FIELDS),  #: "" also where the grain leaves it out
     Column("orders", INTEGER, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: How many completed results about phones of a TAC name a model; the first 8 digits of an IMEI are the TAC of its model
+#: (3GPP TS 23.003). Triggers on orders keep the counts exact, whoever changes an order.
+tac_models = Table(
+    "tac_models",
+    metadata,
+    Column("tac", TEXT, primary_key=True),
+    Column("model", TEXT, primary_key=True),  #: its first 100 characters
+    Column("orders", INTEGER, nullable=False),
+    sqlite_with_rowid=False,
+)
+tac_models.add_is_dependent_on(orders)  # a text that cannot be copied is named with the order that it came from
+
+#: The list that an administrator imported.
+imported_models = Table(
+    "imported_models",
+    metadata,
+    Column("tac", TEXT, primary_key=True),
+    Column("brand", TEXT, nullable=False),  #: as the file has it; "" where it has none
+    Column("model", TEXT, nullable=False),  #: "" where the file names only the brand
+    Column("imported_at", TIMESTAMP, nullable=False),
     sqlite_with_rowid=False,
 )
