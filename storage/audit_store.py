@@ -143,7 +143,7 @@ class Quiet(NamedTuple):
     newest_rejection: int  #: the newest row id of rejections
 
 
-def quiet_moment(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> Quiet | None:
+def quiet_moment(database: IMEIDatabase, account: str) -> Quiet | None:
     """Return this moment while no call of an account is on the wire; None while one is."""
     with database.read() as connection:
         newest = _newest_attempt_if_quiet(connection, account)
@@ -151,11 +151,7 @@ def quiet_moment(database: IMEIDatabase, account: str = MAIN_ACCOUNT) -> Quiet |
 
 
 def balance_fall(
-    database: IMEIDatabase,
-    since: datetime | None,
-    credits: float,
-    before: Quiet | None,
-    account: str = MAIN_ACCOUNT,
+    database: IMEIDatabase, since: datetime | None, credits: float, before: Quiet | None, account: str
 ) -> BalanceFall | None:
     """Return the fall since the first reading in the window (since in UTC; None for all); None without two moments.
 

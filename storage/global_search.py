@@ -1,6 +1,6 @@
 """One search over orders and batches, each by its index or a short list. Reads only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -38,17 +38,18 @@ def orders_beginning(database: IMEIDatabase, text: str, limit: int) -> list[Orde
     """Return orders whose IMEI, IMEI 2 or order id is this text or begins with it, newest first."""
     with database.read() as connection:
         rows = {row for column in BEGINNINGS for row in _rows_beginning(connection, column, text, limit)}
-        newest = sorted(rows, reverse=True)[:limit]
-        found = connection.execute(select(orders).where(orders.c.id.in_(newest)).order_by(orders.c.id.desc()))
-        return [Order.from_row(row) for row in found]
+        return _newest_first(connection, sorted(rows, reverse=True)[:limit])
 
 
 def orders_of_serial(database: IMEIDatabase, text: str, limit: int) -> list[Order]:
     """Return orders whose serial number is this text in capitals or begins with it, newest first."""
     with database.read() as connection:
-        rows = _rows_beginning(connection, orders.c.serial, text.upper(), limit)
-        found = connection.execute(select(orders).where(orders.c.id.in_(rows)).order_by(orders.c.id.desc()))
-        return [Order.from_row(row) for row in found]
+        return _newest_first(connection, _rows_beginning(connection, orders.c.serial, text.upper(), limit))
+
+
+def _newest_first(connection: Connection, rows: Sequence[int]) -> list[Order]:
+    found = connection.execute(select(orders).where(orders.c.id.in_(rows)).order_by(orders.c.id.desc()))
+    return [Order.from_row(row) for row in found]
 
 
 def _rows_beginning(connection: Connection, column: ColumnElement[str], text: str, limit: int) -> list[int]:
