@@ -84,7 +84,7 @@ def has_users(database: IMEIDatabase) -> bool:
 
 
 def set_role(database: IMEIDatabase, user_id: int, role: Role, by: int | None = None) -> bool:
-    """Give a user another role and end the user's sessions; return whether it is another role."""
+    """Give a user a role; if it is another one, end the user's sessions and return True."""
     with database.write() as connection:
         user = _existing(connection, user_id)
         if user.role is Role.ADMIN and role is not Role.ADMIN:
@@ -96,7 +96,7 @@ def set_role(database: IMEIDatabase, user_id: int, role: Role, by: int | None = 
 
 
 def set_daily_limit(database: IMEIDatabase, user_id: int, limit: float | None) -> bool:
-    """Give a user another daily limit in US dollars; return whether it is another one."""
+    """Give a user a daily limit in US dollars; return whether it is another one than before."""
     with database.write() as connection:
         _existing(connection, user_id)
         return user_store.set_daily_limit(connection, user_id, limit)

@@ -33,7 +33,7 @@ class Schedule:
         return max(takewhile(lambda due: due <= moment, self._around(moment)), default=None)
 
     def _around(self, moment: datetime) -> Iterator[datetime]:
-        """Yield due times, from one or more before the moment on, where there are some."""
+        """Yield due times in order; the first ones lie before the moment, unless there are none before it."""
         zone = ZoneInfo(self.time_zone)
         today = moment.replace(tzinfo=UTC).astimezone(zone).date()
         # Two pauses earlier than needed: in some zones a whole day was left out.

@@ -57,7 +57,7 @@ def look_up(host: str, port: int) -> list[str]:
 
 
 def find_endpoint(url: str, allowed: Sequence[Network], resolve: Resolve = look_up) -> Endpoint:
-    """Return where to send what is for this URL, after a look at each address of its host. Raises AddressRefusedError.
+    """Return where to send a webhook with this URL; each address of its host is checked. Raises AddressRefusedError.
 
     allowed are networks that are not public, in which also plain http and every port may be used.
     """
@@ -75,7 +75,7 @@ def find_endpoint(url: str, allowed: Sequence[Network], resolve: Resolve = look_
 
 
 def read_url(url: str) -> Endpoint:
-    """Return the parts of a URL, without a look at its host. Raises AddressRefusedError."""
+    """Return the parts of a URL; its host is not looked up. Raises AddressRefusedError."""
     if len(url) > LONGEST_URL or not PLAIN.fullmatch(url.lower()):
         raise AddressRefusedError("Enter a URL of plain characters without blanks, such as https://example.com/hook.")
     try:

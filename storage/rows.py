@@ -40,7 +40,7 @@ NumberedRow = TypeVar("NumberedRow", bound=Numbered)
 
 
 def walked(page: Callable[[int | None, int], Sequence[NumberedRow]]) -> Iterator[NumberedRow]:
-    """Yield all rows of pages, each of which begins after the id of the last row: no transaction is held between them.
+    """Yield all rows, page by page, each page after the id of the last row. No transaction is held between two pages.
 
     page: returns the rows after an id, or the first ones, up to a limit.
     """

@@ -15,7 +15,7 @@ COLUMNS = api_tokens.c
 
 
 class TokenState(StrEnum):
-    """Where a token is."""
+    """Whether a token is accepted; if not, why."""
 
     ACTIVE = "Active"
     REVOKED = "Revoked"
@@ -86,7 +86,7 @@ class StoredToken:
         )
 
     def state(self, now: datetime) -> TokenState:
-        """Return where the token is at this UTC time."""
+        """Return the state of the token at this UTC time."""
         if self.revoked_at is not None:
             return TokenState.REVOKED
         if self.expires_at is not None and now >= self.expires_at:

@@ -100,18 +100,18 @@ def add_user(
 
 
 def has_admin(connection: Connection, other_than: int = 0) -> bool:
-    """Return whether there is an admin who is not disabled, beside the user with the id other_than."""
+    """Return whether an admin who is not disabled exists, other than the user with the id other_than."""
     enabled = (users.c.role == Role.ADMIN, users.c.disabled_at.is_(None), users.c.id != other_than)
     return connection.execute(select(users.c.id).where(*enabled).limit(1)).first() is not None
 
 
 def set_role(connection: Connection, user_id: int, role: Role) -> bool:
-    """Store another role; return whether it is another one."""
+    """Store a role; return whether the user had another one."""
     return _change(connection, users.c.id == user_id, users.c.role != role, role=role)
 
 
 def set_daily_limit(connection: Connection, user_id: int, daily_limit: float | None) -> bool:
-    """Store another daily limit in US dollars; return whether it is another one."""
+    """Store a daily limit in US dollars; return whether the user had another one."""
     return _change(
         connection, users.c.id == user_id, users.c.daily_limit.is_distinct_from(daily_limit), daily_limit=daily_limit
     )
