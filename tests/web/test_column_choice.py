@@ -7,6 +7,8 @@ from web_scenes import choose_columns, headings, ordered
 
 from database import IMEIDatabase
 from people import Actor, Role
+from storage import audit_log
+from storage.audit_log import AuditFilter
 
 
 def test_columns_are_chosen_moved_and_forgotten_by_each_person(
@@ -42,3 +44,12 @@ def test_the_form_leads_back_to_its_page_open_while_columns_are_moved(browser: B
     assert choose_columns(browser, ["fmi"], action="up:imei") == "/history?fmi=ON&columns=open"
     assert choose_columns(browser, ["fmi"], action="up:colour") == "/history?fmi=ON&columns=open"
     assert headings(browser.get("/history").text) == ["IMEI", "Find My"]
+
+
+def test_the_audit_log_names_the_columns_that_were_chosen_or_that_they_are_the_usual_ones(
+    browser: Browser, database: IMEIDatabase
+) -> None:
+    choose_columns(browser, ["fmi", "colour"])
+    choose_columns(browser, ["fmi"], which="batch", action="reset")
+    found = [(entry.subject, entry.detail["columns"]) for entry in audit_log.walk(database, AuditFilter())]
+    assert found == [("columns of batch", "usual"), ("columns of history", ["imei", "fmi"])]
