@@ -1,6 +1,7 @@
 """The preview warns of phones that other customers had, and blocks nothing; the order page names them."""
 
 from dataclasses import replace
+from datetime import datetime
 
 from simulated_provider import imeis
 from web_client import CARRIER, Browser, confirm_fields, order_batch, words
@@ -9,9 +10,11 @@ from database import IMEIDatabase
 from orders import BatchNames
 from storage import order_filters
 from storage.batch_uploads import rename_batch
+from storage.customers_seen import SeenBatch
 from storage.order_terms import OrderFilter
+from web.customers_seen import CUSTOMERS, SAMPLES, grouped_by_customer
 
-NUMBERS = imeis(8)
+NUMBERS, MOMENT = imeis(8), datetime(2026, 11, 25)
 
 
 def test_phones_of_other_customers_are_announced_on_the_preview_and_on_the_order(
@@ -38,3 +41,23 @@ def test_the_order_page_names_the_other_customers(browser: Browser, database: IM
         rename_batch(database, order_batch(database, [NUMBERS[0]], service), BatchNames("", name))
     order_id = order_filters.page(database, OrderFilter())[0].order_id
     assert "Also seen for ACME ( batch 1 , just now)" in words(browser.get(f"/orders/{order_id}"))
+
+
+def test_batches_are_grouped_by_customer_whatever_its_capitals_those_with_most_phones_first() -> None:
+    """Each phone counts once; the newest batch stands for its customer."""
+    seen = [SeenBatch(3, "acme", MOMENT, "A", NUMBERS[:2]), SeenBatch(2, "Berlin", MOMENT, "A", NUMBERS[1:6])]
+    found = grouped_by_customer([*seen, SeenBatch(1, "ACME", MOMENT, "A", NUMBERS[:1])])
+    assert found
+    assert [(one.newest.batch_id, len(one.imeis)) for one in found.customers] == [(2, 5), (3, 2)]
+    assert (found.imeis, found.more) == (6, 0)
+    assert found.customers[0].samples == NUMBERS[1 : 1 + SAMPLES]
+    assert grouped_by_customer([]) is None
+
+
+def test_more_customers_than_a_page_shows_are_counted() -> None:
+    seen = [SeenBatch(number, f"Customer {number}", MOMENT, "A", NUMBERS[:1]) for number in range(CUSTOMERS + 3)]
+    found, all_shown = grouped_by_customer(seen), grouped_by_customer(seen[:CUSTOMERS])
+    assert found
+    assert all_shown
+    assert (len(found.customers), found.more, found.imeis) == (CUSTOMERS, 3, 1)
+    assert all_shown.more == 0
