@@ -56,6 +56,9 @@ def test_a_whole_month_is_compared_with_a_whole_month_on_its_last_day() -> None:
     assert march == Period("February", DAY("2026-02-01"), DAY("2026-02-28"))
     assert period_before(Period("", None, TODAY), TODAY) is None
     assert period_before(Period("", DAY("2026-12-01")), TODAY) is None
+    assert period_before(Period("", DAY("2026-11-13")), TODAY) is None, "no day of it has begun"
+    first = period_before(month_of(DAY("2026-11-01")), DAY("2026-11-01"))
+    assert first == Period("1 to 1 October", DAY("2026-10-01"), DAY("2026-10-01"))
 
 
 def test_the_months_beside_a_month_are_those_with_orders() -> None:
