@@ -11,12 +11,15 @@ import pytest
 from flask import Flask
 from handmade_calls import read_balance, record_outcomes
 from simulated_provider import imeis
+from sqlalchemy import update
 from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, send_chunk, words
 from web_scenes import aged, batch_count, csv_of, with_settings
 
 from backend import Backend
 from database import IMEIDatabase, utc_now
 from orders import BatchState, ChunkState, ItemOutcome, Outcome, Progress
+from results import sync as order_sync
+from schema import orders
 from storage import batch_queries, call_queries
 from submission.price_check import apply_prices
 from web.format import stop_words
@@ -253,3 +256,18 @@ def test_a_top_up_during_a_batch_is_no_warning(browser: Browser, database: IMEID
     assert "Balance $100.00 → $134.00: $34.00 more. The orders of that time cost $16.00." in words(page)
     assert "$50.00 less was charged than our orders cost: a top-up or a refund." in words(page)
     assert '<p class="note warn" data-balance-warning hidden></p>' in page.text
+
+
+def test_a_batch_has_the_button_too_while_results_are_pending(browser: Browser, database: IMEIDatabase) -> None:
+    batch_id = browser.start(imeis(3))
+    form = f'action="/batches/{batch_id}/results" data-refresh'
+    assert f"{form} hidden>" in browser.get(f"/batches/{batch_id}").text
+    answer_chunks(database)
+    assert f"{form}>" in browser.get(f"/batches/{batch_id}").text
+    assert browser.post(f"/batches/{batch_id}/results").location == f"/batches/{batch_id}"
+    assert order_sync.is_requested(database)
+    with database.write() as connection:
+        connection.execute(update(orders).values(status="Completed"))
+    assert f"{form} hidden>" in browser.get(f"/batches/{batch_id}").text
+    assert browser.get(f"/batches/{batch_id}/progress.json").get_json()["pending"] == 0
+    assert "data-sync-now hidden>" in browser.get("/history").text

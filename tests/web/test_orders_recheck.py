@@ -1,31 +1,15 @@
-"""What people do with results on the pages: ask for them, take them away, bring them back."""
+"""Checking orders again: by a filter, by a batch or one by one, by way of a preview that shows what is known."""
 
 import pytest
 from simulated_provider import imeis
-from sqlalchemy import insert, update
+from sqlalchemy import insert
 from stored_orders import all_orders
 from web_client import SERVICES, Browser, answer_chunks, words
 from web_scenes import ordered
 
 from database import IMEIDatabase, utc_now
 from orders import Outcome
-from results import sync as order_sync
 from schema import orders
-
-
-def test_a_batch_has_the_button_too_while_results_are_pending(browser: Browser, database: IMEIDatabase) -> None:
-    batch_id = browser.start(imeis(3))
-    form = f'action="/batches/{batch_id}/results" data-refresh'
-    assert f"{form} hidden>" in browser.get(f"/batches/{batch_id}").text
-    answer_chunks(database)
-    assert f"{form}>" in browser.get(f"/batches/{batch_id}").text
-    assert browser.post(f"/batches/{batch_id}/results").location == f"/batches/{batch_id}"
-    assert order_sync.is_requested(database)
-    with database.write() as connection:
-        connection.execute(update(orders).values(status="Completed"))
-    assert f"{form} hidden>" in browser.get(f"/batches/{batch_id}").text
-    assert browser.get(f"/batches/{batch_id}/progress.json").get_json()["pending"] == 0
-    assert "data-sync-now hidden>" in browser.get("/history").text
 
 
 def test_the_preview_of_a_recheck_shows_what_other_services_said(browser: Browser, database: IMEIDatabase) -> None:
