@@ -2,13 +2,23 @@
 
 import threading
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 from simulated_provider import SERVICE, Knobs, Simulator, imeis
 from web_client import SERVICES, Browser, Provider, make_app, words
 
-from account.state import AHEAD, ProviderState, ProviderWatch, provider_state, state_of, write_state
-from database import IMEIDatabase
+from account.state import (
+    AHEAD,
+    REPEAT,
+    ProviderState,
+    ProviderWatch,
+    call_counts,
+    provider_state,
+    state_of,
+    write_state,
+)
+from database import DatabaseUnavailableError, IMEIDatabase
 from gsm_fusion_client import (
     GSMFusionAPIError,
     MaintenanceError,
@@ -76,6 +86,41 @@ def test_a_hundred_calls_a_second_are_one_write_until_something_changes(database
     stop.set()
     watch.run(stop)
     assert provider_state(database).call == "reading orders"
+
+
+def test_what_has_not_changed_is_written_again_after_some_seconds_and_nothing_before_the_first_call(
+    database: IMEIDatabase,
+) -> None:
+    now = [1000.0]
+    watch = ProviderWatch(database, MAIN_ACCOUNT, lambda: now[0])
+    watch.write()
+    assert provider_state(database) == ProviderState()
+    for seconds, written_at in ((0.0, 1000.0), (REPEAT - 0.1, 1000.0), (REPEAT, 1000.0 + REPEAT)):
+        now[0] = 1000.0 + seconds
+        watch.report("placeorder", 0.1, None)
+        watch.write()
+        assert provider_state(database).at == written_at
+
+
+def test_counts_that_cannot_be_written_are_written_once_with_the_next_ones(
+    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    watch = ProviderWatch(database, MAIN_ACCOUNT, lambda: now[0])
+    watch.report("placeorder", 0.1, None)
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "write", unwritable)
+        watch.write()
+    assert call_counts(database) == {}
+    for _ in range(3):
+        now[0] += REPEAT
+        watch.report("placeorder", 0.1, None)
+        watch.write()
+    assert call_counts(database)["placing orders"].outcomes == {"answered": 4}
+
+
+def unwritable() -> NoReturn:
+    raise DatabaseUnavailableError("", None, OSError("a full disk"))
 
 
 def shown(settings: Settings, database: IMEIDatabase) -> tuple[str, str, str]:

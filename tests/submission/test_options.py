@@ -40,6 +40,7 @@ def test_the_parts_of_a_system_are_those_that_the_environment_names(
         assert (database.path, checkpoints.folder) == (settings.database_path, data_dir / "checkpoints")
         assert (throttle.workers, throttle.limit, options.workers, options.limit) == (7, 20, 7, 20)
         assert options.mark is not None and options == options_of(settings, database)
+        assert client._options.pool_size == 7 + 2  # beside the calls, looks and balances are read
         assert client._options.turns is throttle  # reads of the list keep to the limit of the orders
 
 
