@@ -16,10 +16,12 @@ from web_client import SERVICES, Browser, Provider, make_app
 
 from commands.audit import conclusion, report_lines
 from database import IMEIDatabase, utc_now
+from orders import RequestKind
 from results import auditing
-from results.auditing import NightlyAudit, last_audit, next_nightly
+from results.auditing import NightlyAudit, last_audit, midnight, next_nightly, request_audit
 from schema import attempts, batches
 from settings import MAIN_ACCOUNT, Settings
+from storage import request_store
 
 
 @pytest.fixture
@@ -193,6 +195,37 @@ def test_the_thread_audits_when_it_is_due_and_survives_a_failure(
     assert found
     assert found.agrees
     assert broken.is_set()
+
+
+def test_requested_audits_of_an_account_are_made_and_finished(simulator: Simulator, database: IMEIDatabase) -> None:
+    place(simulator, database, 2)
+    since = midnight(utc_now())
+    numbers = [request_audit(database, when, MAIN_ACCOUNT) for when in (None, since)]
+    other = request_audit(database, None, "second")
+    with client_of(simulator) as client:
+        NightlyAudit(database, client, MAIN_ACCOUNT).answer_requests()
+    done = [request_store.get(database, number) for number in numbers]
+    assert [found and (found.error, found.failure, found.answered_at > 0) for found in done] == [("", "", True)] * 2
+    last = last_audit(database, MAIN_ACCOUNT)
+    assert last and (last.ours, last.since) == (2, f"{since:%Y-%m-%d}")
+    waiting = request_store.waiting(database, RequestKind.AUDIT, "second")
+    assert waiting and (waiting.request_id, last_audit(database, "second")) == (other, None)
+
+
+def test_a_requested_audit_that_fails_is_finished_with_a_sentence(
+    simulator: Simulator, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for it must not wait for ever, and the next request is answered by the next turn."""
+    failing, waiting = request_audit(database, None, MAIN_ACCOUNT), request_audit(database, utc_now(), MAIN_ACCOUNT)
+    with client_of(simulator) as client:
+        nightly = NightlyAudit(database, client, MAIN_ACCOUNT)
+        with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
+            patched.setattr(auditing, "run_audit", lambda *_: 1 / 0)
+            nightly.answer_requests()
+        nightly.answer_requests()
+    failed, done = request_store.get(database, failing), request_store.get(database, waiting)
+    assert failed and (failed.error, failed.failure) == (auditing.AUDIT_FAILED, "GSMFusionAPIError")
+    assert done and done.error == "" and done.answered_at > 0
 
 
 def test_the_status_page_shows_the_last_audit(simulator: Simulator, settings: Settings, database: IMEIDatabase) -> None:

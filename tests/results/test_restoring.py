@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from batch_checks import new_batch
@@ -16,6 +17,7 @@ from web_client import words
 from database import IMEIDatabase
 from results.restoring import RestoreError, prepare_restore, put_in_place
 from settings import Settings
+from sqlite_file import SPARE
 from storage.audit_log import AuditFilter, page
 from submission import account_objection, older_copy
 from submission.older_copy import RESTORED, SENTENCE
@@ -160,3 +162,21 @@ def test_a_lost_database_is_restored_and_a_backup_stays_where_it_is(settings: Se
     with IMEIDatabase(settings.database_path) as restored, restored.read() as connection:
         assert connection.exec_driver_sql("SELECT total FROM batches").scalars().all() == [3]
     assert left_over(settings) == {"imei_orders.db"}
+
+
+def test_a_disk_without_room_for_two_copies_is_named_before_anything_is_written(
+    settings: Settings, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = database.backup()
+    database.close()
+    needed = 2 * backup.stat().st_size + SPARE
+    before = settings.database_path.read_bytes()
+    for free in (needed - 1, needed):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        if free < needed:
+            with pytest.raises(RestoreError, match="too little free space"):
+                prepare_restore(backup, settings, "command line")
+            assert list((settings.data_dir / "restoring").iterdir()) == []
+        else:
+            assert prepare_restore(backup, settings, "command line").orders == 0
+    assert settings.database_path.read_bytes() == before

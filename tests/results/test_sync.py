@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pending_orders import NOTHING, ByHand, Hours, Partial, Spoiled, client_of, pending, place
+from pending_orders import NOTHING, UNREADABLE, ByHand, Hours, Partial, Spoiled, client_of, pending, place
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
 from sqlalchemy import insert, select
 from stored_orders import all_orders
@@ -39,10 +39,12 @@ from results.sync import (
     RAREST,
     OrderSync,
     SyncReport,
+    SyncState,
     is_requested,
     last_sync,
     next_age,
     request_sync,
+    state_of_sync,
 )
 from schema import orders, services, status_changes
 from settings import MAIN_ACCOUNT
@@ -637,6 +639,39 @@ def test_a_request_with_nothing_pending_is_reported(database: IMEIDatabase) -> N
     assert (report.asked, report.calls, report.pending) == (0, 0, 0)
     assert before <= report.at <= time.time()
     assert last_sync(database) == report
+
+
+def test_the_state_of_the_sync_is_pending_orders_an_open_request_and_the_last_round(database: IMEIDatabase) -> None:
+    pending(database, 3)
+    assert state_of_sync(database) == SyncState(3, False, None)
+    request_sync(database)
+    assert state_of_sync(database) == SyncState(3, True, None)
+    report = OrderSync(database, ByHand(), 300, MAIN_ACCOUNT).sync()
+    assert state_of_sync(database) == SyncState(0, True, report)  # only the thread's turn ends a request
+
+
+def test_a_stop_ends_the_round_before_the_next_order_that_is_asked_for_alone(database: IMEIDatabase) -> None:
+    clock, stop = Hours(), threading.Event()
+    ids = pending(database, 5, clock.now)
+    OrderSync(database, Spoiled(ids[:3]), 300, MAIN_ACCOUNT, clock).sync()
+    clock.pass_by(FIRST_PAUSE)
+
+    def stopping(asked: Sequence[str]) -> Sequence[str]:
+        stop.set()
+        return asked
+
+    provider = ByHand(stopping)
+    OrderSync(database, provider, 300, MAIN_ACCOUNT, clock).sync(stop=stop)
+    assert provider.lists == [1]
+
+
+def test_an_error_that_no_order_causes_ends_the_round_while_orders_are_probed(database: IMEIDatabase) -> None:
+    """An order is blamed for what was asked about it alone, and not for a provider that is away."""
+    pending(database, 100)
+    provider = ByHand(failures=dict.fromkeys(range(1, 8), UNREADABLE) | {8: NotSentError("The provider is away.")})
+    report = OrderSync(database, provider, 300, MAIN_ACCOUNT).sync()
+    assert (report.error, report.calls, len(provider.lists)) == ("The provider is away.", 8, 8)
+    assert provider.lists[7] == 1
 
 
 def test_calls_are_counted_for_each_round(database: IMEIDatabase) -> None:
