@@ -203,7 +203,7 @@ class _TableWriter:
         if isinstance(cell, bool):
             sheet.write_boolean(*place, cell)
         elif isinstance(cell, datetime):
-            sheet.write_datetime(*place, cell.replace(microsecond=0, tzinfo=None), self._moment)
+            sheet.write_datetime(*place, _utc(cell).replace(microsecond=0), self._moment)
         elif isinstance(cell, OutCell):
             sheet.write_string(*place, _cell_text(cell.text), self._formats.get(cell.form))
         else:
@@ -238,7 +238,7 @@ def export_name(batch_id: int, label: str, what: str, moment: datetime) -> str:
         f"batch-{batch_id}",
         _name_part(label.rsplit(".", 1)[0]) or "imeis",
         _name_part(what),
-        f"{(moment.astimezone(UTC) if moment.tzinfo else moment):%Y%m%dT%H%MZ}",
+        f"{_utc(moment):%Y%m%dT%H%MZ}",
     )
     return "_".join(filter(None, parts))
 
@@ -324,8 +324,7 @@ class _SheetWriter:
             case "day" if isinstance(value, date) and value.year >= FIRST_YEAR:
                 self._sheet.write_datetime(self._row, index, value, self._day)
             case "moment" if isinstance(value, datetime) and value.year >= FIRST_YEAR:
-                utc = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
-                self._sheet.write_datetime(self._row, index, utc.replace(microsecond=0), self._moment)
+                self._sheet.write_datetime(self._row, index, _utc(value).replace(microsecond=0), self._moment)
             case kind:
                 self._write_text(index, value, self._text if kind == "digits" else None)
 
@@ -358,9 +357,14 @@ def _dollars(value: int | float | Decimal) -> str:
     return f"{sign}${whole}.{fraction:0<2}"
 
 
+def _utc(moment: datetime) -> datetime:
+    """Return a moment in UTC without its time zone; one without a zone is UTC."""
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
 def _plain_text(value: object) -> str:
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
+        return f"{_utc(value):%Y-%m-%d %H:%M:%S}"
     if isinstance(value, date):
         return value.isoformat()
     return str(value)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices import brand_of, brands_of_service
+from devices import brand_of, brands_of_service, fits
 from devices.brands import NAMES
 
 MODELS = {
@@ -87,6 +87,21 @@ def test_other_words_name_no_brand(words: str) -> None:
 @pytest.mark.parametrize(("title", "brands"), SERVICES.items())
 def test_the_brands_of_a_service_are_read(title: str, brands: set[str]) -> None:
     assert brands_of_service(title) == brands
+
+
+@pytest.mark.parametrize(
+    ("brand", "title", "is_for"),
+    [
+        ("Apple", "Apple Find My iPhone", True),
+        ("Samsung", "Apple Find My iPhone", False),
+        ("", "Apple Find My iPhone", True),
+        ("Samsung", "GSMA status worldwide", True),
+        ("", "GSMA status worldwide", True),
+        ("Samsung", "All phones, no Samsung", True),
+    ],
+)
+def test_a_service_of_another_brand_is_not_for_a_phone(brand: str, title: str, is_for: bool) -> None:
+    assert fits(brand, title) is is_for
 
 
 @given(st.sampled_from(sorted(NAMES.keys() - {"Nothing"})), st.text("bcdfghjklnpqrtvwxz", min_size=1, max_size=5))

@@ -33,6 +33,7 @@ def test_a_list_of_one_column_is_taken_in_order() -> None:
         (Choice(column=9), "no column 10"),
         (Choice(encoding="klingon"), "not a text encoding"),
         (Choice(encoding="base64"), "not a text encoding"),
+        (Choice(encoding="undefined"), "not text in the encoding"),
         (Choice(delimiter=";;"), "one sign"),
         (Choice(delimiter="\n"), "one sign"),
     ],

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 import openpyxl
 import pytest
@@ -22,10 +22,15 @@ from spreadsheets.reading import read_file
 from spreadsheets.writing import (
     EXTENDED_COLUMNS,
     PROVIDER_COLUMNS,
+    CellKind,
+    OutCell,
+    OutColumn,
+    OutTable,
     export_name,
     guarded,
     rejects_csv,
     write_csv,
+    write_tables,
     write_xlsx,
 )
 
@@ -242,6 +247,82 @@ def test_any_text_gives_a_workbook_that_can_be_read(text: str) -> None:
     value = book_of([{"imei": imei(1), "model": text}])["Orders"]["I2"].value
     kept = spreadsheets_out.NOT_XML.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     assert (value or "") == kept
+
+
+KINDS = [OutColumn(kind or "text", kind or "text", 9, kind) for kind in get_args(CellKind)]
+DUBAI = timezone(timedelta(hours=4))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "csv_text", "cell"),
+    [
+        ("money", 0.08, "$0.08", (0.08, '"$"0.00##')),
+        ("money", Decimal("-12.5"), "-$12.50", (-12.5, '"$"0.00##')),
+        ("money", float("nan"), "", ("nan", "General")),
+        ("money", "free", "free", ("free", "General")),
+        ("count", 1200, "1200", (1200, "General")),
+        ("count", "many", "many", ("many", "General")),
+        ("day", date(2026, 11, 3), "2026-11-03", (datetime(2026, 11, 3), "yyyy-mm-dd")),
+        ("day", date(1900, 12, 31), "1900-12-31", ("1900-12-31", "General")),
+        ("day", "no customer", "no customer", ("no customer", "General")),
+        (
+            "moment",
+            datetime(2026, 11, 3, 4, 5, 6, 700, tzinfo=DUBAI),
+            "2026-11-03 00:05:06",
+            (datetime(2026, 11, 3, 0, 5, 6), "yyyy-mm-dd hh:mm:ss"),
+        ),
+        ("moment", datetime(1900, 12, 31), "1900-12-31 00:00:00", ("1900-12-31 00:00:00", "General")),
+        ("digits", "0035", "0035", ("0035", "@")),
+        ("digits", "=1", "'=1", ("=1", "@")),
+        ("text", 5, "5", ("5", "General")),
+        ("text", True, "True", ("True", "General")),
+    ],
+)
+def test_a_value_is_written_by_the_kind_of_its_column_where_it_fits(
+    kind: str, value: object, csv_text: str, cell: tuple[object, str]
+) -> None:
+    columns = tuple(column for column in KINDS if column.key == kind)
+    [_, row] = csv.reader(io.StringIO(b"".join(write_csv([{kind: value}], columns)).decode("utf-8-sig")))
+    assert row == [csv_text]
+    found = book_of([{kind: value}], columns=columns).worksheets[0]["A2"]
+    assert (found.value, found.number_format) == cell
+
+
+def test_sheets_of_plain_values_keep_their_types_and_run_nothing() -> None:
+    cells = [
+        None,
+        "",
+        True,
+        7,
+        10**11 - 1,
+        10**11,
+        2.5,
+        "=1+1",
+        datetime(2026, 11, 3, 8, 5, 6, 9, tzinfo=DUBAI),
+        OutCell("x", "good"),
+    ]
+    shown = [OutCell("IMEI", "title"), OutCell("0035", "digits"), OutCell("bad", "no such tone"), "a\r\nb\x00"]
+    tables = [
+        OutTable("Stock/1", hidden=False, rows=[(2, cells), (5, shown)], widths=[18.0, 9.5]),
+        OutTable("stock 1", hidden=True, rows=()),
+        OutTable("''", hidden=False, rows=[(1, ["only"])]),
+        OutTable("x" * 40, hidden=False, rows=()),
+        OutTable("X" * 31, hidden=False, rows=()),
+    ]
+    out = io.BytesIO()
+    write_tables(out, tables, {"good": ("E1F3E9", "14683F")})
+    book = openpyxl.load_workbook(out)
+    assert book.sheetnames == ["Stock 1", "stock 1 2", "Sheet", "x" * 31, f"{'X' * 27} 2"]
+    assert [sheet.sheet_state for sheet in book.worksheets] == ["visible", "hidden", *["visible"] * 3]
+    sheet = book.worksheets[0]
+    values = [cell.value for cell in sheet[2]][2:]
+    assert values == [True, 7, 10**11 - 1, str(10**11), 2.5, "=1+1", datetime(2026, 11, 3, 4, 5, 6), "x"]
+    assert [cell.data_type for cell in sheet[2]][2:] == ["b", "n", "n", "s", "n", "s", "d", "s"]
+    assert (sheet["J2"].fill.fgColor.rgb, sheet["J2"].font.color.rgb) == ("FFE1F3E9", "FF14683F")
+    assert [cell.value for cell in sheet[5]][:4] == ["IMEI", "0035", "bad", "a\nb"]
+    assert (sheet["A5"].font.b, sheet["B5"].number_format) == (True, "@")
+    assert [cell.value for cell in sheet[1]] == [None] * 10
+    assert [round(sheet.column_dimensions[letter].width) for letter in "AB"] == [19, 10]
 
 
 def test_rejects_are_listed_by_row_with_their_reasons() -> None:
