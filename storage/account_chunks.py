@@ -7,13 +7,13 @@ since. An IMEI in doubt with an account is in flight, so no chunk of another bat
 
 import json
 from collections.abc import Sequence
-from datetime import date, datetime, time
+from datetime import date
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, literal, select, update
 
 from database import Transaction
 from orders import ChunkState, Outcome
-from schema import OPEN_CALL, attempts, batches, chunks, items, orders, sql
+from schema import OPEN_CALL, DayStart, attempts, batches, chunks, items, orders, sql
 from storage.call_queries import CALLER, newest_order, of_account
 from storage.chunk_moves import insert_chunk
 from storage.guards import expect
@@ -95,7 +95,7 @@ def spent_after(
     if attempt_id:
         mine &= orders.c.attempt_id >= attempt_id
     if day is not None:
-        mine &= orders.c.order_date >= datetime.combine(day, time())
+        mine &= orders.c.order_date >= literal(day, DayStart)
     spent = connection.execute(select(func.coalesce(func.sum(orders.c.credits), 0.0)).where(mine)).scalar_one()
     return float(spent), newest
 

@@ -1,5 +1,7 @@
 """An IMEI stays with the account that has an order of it, and what the money of an account is bound by."""
 
+from datetime import date, datetime, timedelta
+
 import pytest
 from handmade_calls import one, planned
 from simulated_provider import SERVICE, imeis
@@ -109,3 +111,16 @@ def test_what_is_taken_out_of_a_chunk_stays_with_its_account(database: IMEIDatab
         piece = doubt_moves.repeat(connection, chunk, [chunk.items[0].item_id], "again")
         query = f"SELECT account FROM chunks WHERE id = {piece}"
         assert connection.exec_driver_sql(query).scalar_one() == SECOND
+
+
+def test_an_order_of_the_first_moment_of_a_day_counts_for_it(database: IMEIDatabase) -> None:
+    """Moments without a fraction of a second are stored without one: the daily budget left such an order out."""
+    midnight = datetime(2026, 12, 3)
+    with database.write() as connection:
+        for order_id, moment in (("1", midnight), ("2", midnight - timedelta(microseconds=1))):
+            values = f"'{order_id}', '{imeis(1)[0]}', '{moment}', 0.5, '{SECOND}'"
+            connection.exec_driver_sql(
+                f"INSERT INTO orders (order_id, imei, order_date, credits, account) VALUES ({values})"
+            )
+        for day, spent in ((midnight.date(), 0.5), (date(2026, 12, 2), 1.0), (date(2026, 12, 4), 0.0)):
+            assert account_chunks.spent_after(connection, SECOND, 0, day=day)[0] == spent
