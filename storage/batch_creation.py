@@ -24,7 +24,7 @@ from storage import account_chunks, account_store
 from storage.batch_queries import planned_imeis, promised, spent_or_promised
 from storage.batch_states import finish_if_done, resume
 from storage.batch_uploads import upload_token
-from storage.daily_limits import daily_limits, limit_objections
+from storage.daily_limits import daily_limits, limit_objections, refusal
 from storage.rows import WORDS, EarlierOrder
 
 logger = logging.getLogger(__name__)
@@ -119,6 +119,10 @@ class OverBudgetError(Exception):
     """Nothing was written: a daily limit, the budget or the account does not hold the cost. str() is a sentence."""
 
 
+class RefusedActorError(OverBudgetError):
+    """Nothing was written: who orders was disabled, or revoked, since the request began. str() is a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Funds:
     """What may be spent, in US dollars; None: no limit, or not known."""
@@ -171,7 +175,8 @@ def create_batch(
     flight, in doubt or already ordered with this service become duplicates, even if that was after
     the plan was made. A batch that is given back still counts for who created it. and_then writes more in the same
     transaction.
-    Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money.
+    Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money, or who
+    orders may have been disabled.
     """
     with database.write() as connection:
         return _create(connection, new, chunk_size, and_then)
@@ -188,6 +193,8 @@ def create_batches(database: IMEIDatabase, parts: Sequence[NewBatch], chunk_size
 
 
 def _create(connection: Connection, new: NewBatch, chunk_size: int, and_then: AndThen = write_no_more) -> int:
+    if words := refusal(connection, new.actor.user_id, new.actor.token_id):
+        raise RefusedActorError(words)
     left_out = _left_out(connection, new)
     count = len({imei for imei, _ in new.imeis} - left_out.keys())
     earlier = _earlier_batch(connection, new, count)

@@ -1,4 +1,4 @@
-"""What users and tokens may order in one UTC day, and what of it is used. Reads only; others decide.
+"""What users and tokens may order in one UTC day, what of it is used, and who may not order. Reads only.
 
 A batch counts for the user, and for the token, that created it, whoever resumes it: its orders of this day, what is
 not sent yet, and what is in doubt. The budget counts all batches in the same way.
@@ -47,6 +47,17 @@ def _limits(connection: Connection, user_id: int | None, token_id: int | None) -
         row = connection.execute(limited).first()
         if row is not None:
             yield DailyLimit(prefix + row.name, row.daily_limit, spent_or_promised(connection, column == owner))
+
+
+def refusal(connection: Connection, user_id: int | None, token_id: int | None) -> str:
+    """Return why a user or a token may not order any more; "" where both may."""
+    disabled = select(users.c.name).where(users.c.id == user_id, users.c.disabled_at.is_not(None))
+    if user_id is not None and (name := connection.execute(disabled).scalar()) is not None:
+        return f"The user {name} is disabled."
+    revoked = select(api_tokens.c.name).where(api_tokens.c.id == token_id, api_tokens.c.revoked_at.is_not(None))
+    if token_id is not None and (name := connection.execute(revoked).scalar()) is not None:
+        return f"The token {name} is revoked."
+    return ""
 
 
 def limit_objections(limits: Iterable[DailyLimit], cost: float, reader: str) -> list[str]:

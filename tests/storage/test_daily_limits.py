@@ -15,7 +15,7 @@ from access import actor_of
 from database import IMEIDatabase, utc_now
 from orders import Chunk
 from people import COMMAND_LINE, Actor
-from schema import orders, users
+from schema import api_tokens, orders, users
 from storage import call_queries, kept_sums
 from storage.batch_creation import Funds, NewBatch, OverBudgetError, create_batch, resume_batch
 from storage.batch_states import pause
@@ -96,6 +96,26 @@ def test_a_token_counts_for_itself_and_for_its_maker(database: IMEIDatabase) -> 
     assert "The daily limit of anna is $10.00; $9.00 of it is used." in str(both.value)
     assert rows(database, "SELECT ordered_by, user_id > 0, token_id > 0 FROM batches ORDER BY id") == [
         ("anna", True, None), *[("token stock-sync", True, True)] * 2]  # fmt: skip
+
+
+@pytest.mark.parametrize("gone", ["user", "token"])
+def test_who_was_disabled_or_revoked_since_the_request_began_orders_nothing(database: IMEIDatabase, gone: str) -> None:
+    """A request may wait seconds for the price after its user, or its token, was looked up."""
+    anna = add_user(database, "anna")
+    sync = actor_of(database, add_token(database, maker=anna))
+    assert sync is not None
+    with database.write() as connection:
+        if gone == "user":
+            connection.execute(update(users).values(disabled_at=utc_now()))
+        else:
+            connection.execute(update(api_tokens).values(revoked_at=utc_now()))
+    words = {"user": "The user anna is disabled.", "token": "The token stock-sync is revoked."}[gone]
+    with pytest.raises(OverBudgetError, match=words):
+        order(database, sync, 2)
+    if gone == "user":
+        with pytest.raises(OverBudgetError, match=words):
+            order(database, anna, 2)
+    assert rows(database, "SELECT id FROM batches") == []
 
 
 def test_a_batch_may_use_a_limit_up_and_costs_only_what_is_sent(database: IMEIDatabase) -> None:

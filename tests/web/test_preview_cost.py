@@ -10,11 +10,14 @@ from flask import Flask
 from simulated_provider import imeis
 from stored_orders import all_orders
 from stored_people import act_as, add_user
-from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, words
+from web_client import CARRIER, SERVICES, Browser, Provider, answer_chunks, confirm_fields, make_app, words
 from web_scenes import aged, batch_count, csv_of, with_settings
 
+from access.users import disable
 from backend import Backend
 from database import IMEIDatabase
+from orders import ServiceInfo
+from settings import Settings
 from storage import batch_queries
 
 
@@ -183,6 +186,30 @@ def test_the_daily_limit_of_a_user_is_shown_and_kept(
     assert batch_count(database) == 1
     browser.post(f"/batches/{batch_id}/pause")
     assert browser.confirm(browser.paste(imeis(10))).location == f"/batches/{batch_id}"  # continued: nothing is added
+
+
+def test_a_user_who_is_disabled_while_the_price_is_asked_for_orders_nothing(
+    settings: Settings, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = add_user(database, "anna")
+    act_as(monkeypatch, anna)
+    gone: list[int] = []
+
+    class Slow(Provider):
+        def list_services(self) -> list[ServiceInfo]:
+            for user_id in gone:
+                disable(database, user_id)
+            return super().list_services()
+
+    app = make_app(settings, database, Slow([*SERVICES]))
+    browser = Browser(app)
+    preview = browser.paste(imeis(5))
+    shown = confirm_fields(browser.get(preview).text)
+    aged(database, 60)
+    gone.append(anna.user_id or 0)
+    assert "Nothing was sent. The user anna is disabled." in words(browser.led_back(browser.post(preview, shown)))
+    assert batch_count(database) == 0
+    app.extensions["stopping"].set()
 
 
 def test_a_dear_batch_wants_its_number_typed(app: Flask, database: IMEIDatabase) -> None:
