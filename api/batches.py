@@ -15,7 +15,7 @@ from api.fields import CURSOR_WORDS, Dollars, Flag, FormSchema, Several, TextLin
 from api.intake import Source, Taken, take
 from api.once import KEY_HEADER, Keep, KeptReply, reply_once
 from api.operations import next_page, operation, operations
-from api.ordering import OrderTerms, Paid, cost_of, plan_order, unseen_words
+from api.ordering import OrderTerms, Paid, cost_of, plan_order, problem_of, unseen_words
 from api.problems import Problem, ProblemKind
 from backend import backend
 from database import Transaction
@@ -261,7 +261,7 @@ def _create(asked: WantedBatch, keep: Keep) -> KeptReply:
     try:
         start_batch(backend(), plan, asked.names, taken.source, taken.token, start)
     except OverBudgetError as error:
-        raise Problem(ProblemKind.NOT_ENOUGH_MONEY, str(error)) from error
+        raise problem_of(error) from error
     return replies[-1]
 
 

@@ -17,7 +17,7 @@ from api.answers import CheckAnswer
 from api.fields import TextLine
 from api.once import KEY_HEADER, Keep, KeptReply, reply_once
 from api.operations import operation, operations
-from api.ordering import OrderTerms, Paid, cost_of, plan_order
+from api.ordering import OrderTerms, Paid, cost_of, plan_order, problem_of
 from api.problems import Problem, ProblemKind
 from backend import backend
 from database import Transaction
@@ -125,7 +125,7 @@ def _order(imei: str, terms: OrderTerms, keep: Keep) -> KeptReply:
         names = BatchNames(f"Check {imei}")
         start_batch(backend(), plan, names, SOURCE, None, Start(and_then=record))
     except OverBudgetError as error:
-        raise Problem(ProblemKind.NOT_ENOUGH_MONEY, str(error)) from error
+        raise problem_of(error) from error
     return replies[-1]
 
 

@@ -13,6 +13,7 @@ from api.fields import Dollars, Flag, FormSchema, Several, TextLine
 from api.problems import Problem, ProblemKind
 from backend import backend
 from database import Transaction, utc_now
+from storage.batch_creation import OverBudgetError, RefusedActorError
 from storage.batch_queries import planned_imeis
 from storage.batch_states import unit_price
 from submission import KNOWN_AGE, Again, Plan, known_to_program, price_objection, service_objection, unchecked
@@ -96,6 +97,12 @@ def cost_of(connection: Transaction, batch_id: int, order: OrderTerms) -> float:
         words = f"It costs {money(cost)}, and {money(order.max_cost)} is allowed."
         raise Problem(ProblemKind.COST_EXCEEDED, words)
     return cost
+
+
+def problem_of(error: OverBudgetError) -> Problem:
+    """Return the problem of an order that was refused where it would have been written."""
+    is_money = not isinstance(error, RefusedActorError)
+    return Problem(ProblemKind.NOT_ENOUGH_MONEY if is_money else ProblemKind.NOT_POSSIBLE, str(error))
 
 
 def unseen_words(plan: Plan) -> list[str]:

@@ -10,11 +10,12 @@ from sqlalchemy import update
 from web_client import Browser, answer_chunks, order_batch
 from web_scenes import batch_count
 
+from access.tokens import revoke_token
 from database import IMEIDatabase
 from orders import RequestKind
 from people import Role
 from schema import orders
-from storage import request_store
+from storage import request_store, token_store
 from storage.batch_creation import create_batch
 from web import ordering
 
@@ -98,6 +99,20 @@ def test_guards_apply_to_a_check(api: ApiClient, database: IMEIDatabase) -> None
 def test_another_token_does_not_see_a_check(api: ApiClient, client_of: Callable[[Role], ApiClient]) -> None:
     check(api)
     problem(client_of(Role.ADMIN).get("/checks/1"), 404)
+
+
+@pytest.mark.parametrize(("path", "more"), [("/checks", {"imei": ONE}), ("/batches", {"imeis": [ONE]})])
+def test_a_token_that_is_revoked_during_its_request_orders_nothing(
+    api: ApiClient, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch, path: str, more: dict[str, Any]
+) -> None:
+    def overtaken(*given: Any) -> int:
+        revoke_token(database, token_store.listed(database)[0])
+        return create_batch(*given)
+
+    monkeypatch.setattr(ordering, "create_batch", overtaken)
+    refused = problem(api.post(path, {"service_id": SERVICE, **more}), 409, "not-possible")
+    assert "is revoked" in refused["detail"]
+    assert count(database) == 0
 
 
 def test_of_two_requests_at_one_moment_only_one_has_made_the_order(
