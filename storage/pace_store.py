@@ -47,9 +47,13 @@ RESERVE = text(
 )
 #: Reservations need no flush of their own: what follows before the call is flushed, and all before it with it.
 NO_FLUSH = text("SET LOCAL synchronous_commit TO off")
-#: The loop notes the clock; a clock that is behind what was noted by more than these seconds was set back.
-STEP = 1.0
-SEEN = text(f"UPDATE pace SET seen_at = {NOW} WHERE account = :account AND seen_at <= {NOW} + {STEP}")
+#: The loop notes the clock every two seconds. A clock that is behind what was noted by more than STEP seconds was set
+#: back; one that is ahead of it by more than GAP was set ahead, or no loop has run since.
+STEP, GAP = 1.0, 10.0
+SEEN = text(
+    f"UPDATE pace SET seen_at = {NOW} WHERE account = :account AND seen_at <= {NOW} + {STEP}"
+    f" AND (:begins OR seen_at = 0 OR seen_at >= {NOW} - {GAP})"
+)
 #: The least distance of two starts (seconds), so that each has a number of its own.
 LEAST = 1e-5
 #: Seconds by which a call may be later than its start, with a limit and without one.
@@ -103,6 +107,15 @@ class Slots:
         orders, reads = (tuple(at - seconds for at in starts) for starts in (self.orders, self.reads))
         newest, hold, seen = (at - seconds for at in (self.newest_start, self.hold_until, self.seen_at))
         return replace(self, newest_start=newest, hold_until=hold, seen_at=seen, orders=orders, reads=reads)
+
+    def without_gap(self) -> "Slots":
+        """Return the row as if the clock had stood still since the loop noted it, where that is too long ago.
+
+        Where the clock was set ahead, starts would leave the window before their time. Where no loop has run, calls
+        wait for a window at most.
+        """
+        gap = self.now - self.seen_at
+        return self.earlier(-gap) if self.seen_at and gap > GAP and self.allowance is not None else self
 
     def without(self, start: float) -> "Slots":
         """Return the row without the call at this start. What was reserved in vain delays nobody.
@@ -181,13 +194,15 @@ def give_back(connection: Connection, account: str, slot: Slot) -> None:
         _store(connection, account, found.without(slot.start))
 
 
-def follow_clock(connection: Connection, account: str) -> None:
-    """Note what the clock of the database shows. Where it was set back, all starts are as far ahead as before.
+def follow_clock(connection: Connection, account: str, begins: bool = False) -> None:
+    """Note what the clock of the database shows. Where it was set, all starts are as long ago, or ahead, as before.
 
-    Otherwise no call would start before the clock has shown the same time again.
+    Otherwise no call would start before a clock that was set back has shown the same time again, and as many calls as
+    a window holds would start at once after it was set ahead. begins: nothing was noted for a while, so that a later
+    time shows nothing.
     """
     connection.execute(NO_FLUSH)
-    if connection.execute(SEEN, {"account": account}).rowcount:
+    if connection.execute(SEEN, {"account": account, "begins": begins}).rowcount:
         return
     found = _locked(connection, account)
     if found is not None:
@@ -197,7 +212,7 @@ def follow_clock(connection: Connection, account: str) -> None:
 def _locked(connection: Connection, account: str) -> Slots | None:
     connection.execute(NO_FLUSH)
     row = connection.execute(LOCK, {"account": account}).first()
-    return _slots(row) if row else None
+    return _slots(row).without_gap() if row else None
 
 
 def _reserved(connection: Connection, account: str, kind: str, found: Slots) -> Slot:

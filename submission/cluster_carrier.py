@@ -215,7 +215,7 @@ class ClusterCarrier:
             return
         with at_once(self._database) as connection:
             if is_due:
-                pace_store.follow_clock(connection, self._account)
+                pace_store.follow_clock(connection, self._account, begins=not self._sweep_at)
                 self._pace = None  # it is written again: a process that was overtaken may have written its own
                 self._sweep(connection, carried)
                 self._throttle.resize(self._options.workers * max(1, election_store.count_workers(connection)))

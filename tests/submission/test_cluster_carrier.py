@@ -248,6 +248,39 @@ def test_a_clock_of_the_database_that_is_set_back_stops_no_call(database: IMEIDa
     assert found.seen_at == pytest.approx(found.now, abs=5.0)
 
 
+@pytest.mark.parametrize("is_followed", [False, True])
+def test_the_limit_holds_when_the_clock_of_the_database_is_set_ahead(database: IMEIDatabase, is_followed: bool) -> None:
+    """Before the loop has noticed it, and after it: starts are as long ago as before, and stay so."""
+    let_calls_start(database, 4)
+    with at_once(database) as connection:
+        pace_store.follow_clock(connection, ACCOUNT)
+        assert all(pace_store.reserve_order(connection, ACCOUNT) for _ in range(3))
+    set_back(database, -3600.0)
+    with at_once(database) as connection:
+        if is_followed:
+            pace_store.follow_clock(connection, ACCOUNT)
+        waits = [slot.wait for _ in range(2) if (slot := pace_store.reserve_order(connection, ACCOUNT))]
+        found = pace_store.slots(connection, ACCOUNT)
+    assert waits[0] < 5.0
+    assert waits[1] > 50.0
+    assert found is not None and found.seen_at == pytest.approx(found.now, abs=5.0)
+
+
+def test_a_loop_that_begins_takes_the_time_that_passed_for_no_step(database: IMEIDatabase) -> None:
+    """After an hour without any loop the calls before it delay nobody."""
+    let_calls_start(database, 4)
+    with at_once(database) as connection:
+        pace_store.follow_clock(connection, ACCOUNT)
+        assert all(pace_store.reserve_order(connection, ACCOUNT) for _ in range(4))
+    set_back(database, -3600.0)
+    carrier = made(database, Throttle(5, 4))
+    with carrier.open():
+        collected(carrier, [])
+    with at_once(database) as connection:
+        slot = pace_store.reserve_order(connection, ACCOUNT)
+    assert slot is not None and slot.wait < 5.0
+
+
 def test_a_clock_of_the_database_that_goes_on_moves_no_start(database: IMEIDatabase) -> None:
     let_calls_start(database, 4)
     carrier = made(database, Throttle(5, 4))
