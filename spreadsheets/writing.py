@@ -24,6 +24,7 @@ from spreadsheets.intake import Intake
 #: What a column holds: text, US dollars, digits that stay text (an IMEI), a date and time in UTC, a day, or a number.
 #: Excel gets real numbers and dates where the values are such.
 CellKind = Literal["", "money", "digits", "moment", "day", "count"]
+_TYPED = frozenset({"money", "moment", "day", "count"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,9 +315,18 @@ class _SheetWriter:
         self._sheet.ignore_errors({"number_stored_as_text": f"A1:T{self._row + 1}"})
 
     def _write_cell(self, index: int, column: OutColumn, value: object) -> None:
-        if value is None or value == "":
+        if value is None or value == "" or (column.kind in _TYPED and self._write_typed(index, column.kind, value)):
             return
-        match column.kind:
+        text = _LINE_END.sub("\n", _plain_text(value))
+        clean = NOT_XML.sub("", text)
+        short = _shortened(clean)
+        self._cleaned += clean != text
+        self._cut += short != clean
+        self._sheet.write_string(self._row, index, short, self._text if column.kind == "digits" else None)
+
+    def _write_typed(self, index: int, kind: CellKind, value: object) -> bool:
+        """Write a number or a date. Return whether the value is one that fits its column."""
+        match kind:
             case "money" if isinstance(value, (int, float, Decimal)) and value == value:
                 self._sheet.write_number(self._row, index, value, self._money)
             case "count" if isinstance(value, int):
@@ -325,16 +335,9 @@ class _SheetWriter:
                 self._sheet.write_datetime(self._row, index, value, self._day)
             case "moment" if isinstance(value, datetime) and value.year >= FIRST_YEAR:
                 self._sheet.write_datetime(self._row, index, _utc(value).replace(microsecond=0), self._moment)
-            case kind:
-                self._write_text(index, value, self._text if kind == "digits" else None)
-
-    def _write_text(self, index: int, value: object, form: Any) -> None:
-        text = _LINE_END.sub("\n", _plain_text(value))
-        clean = NOT_XML.sub("", text)
-        short = _shortened(clean)
-        self._cleaned += clean != text
-        self._cut += short != clean
-        self._sheet.write_string(self._row, index, short, form)
+            case _:
+                return False
+        return True
 
 
 def _csv_text(value: object, column: OutColumn) -> str:
@@ -364,7 +367,7 @@ def _utc(moment: datetime) -> datetime:
 
 def _plain_text(value: object) -> str:
     if isinstance(value, datetime):
-        return f"{_utc(value):%Y-%m-%d %H:%M:%S}"
+        return f"{_utc(value) if value.tzinfo else value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
