@@ -31,7 +31,7 @@ from web.automation_form import (
     stored_text,
     typed_as,
 )
-from web.context import PAGE, at_one_moment, row_of_form
+from web.context import PAGE, at_one_moment, row_number, row_of_form
 from web.downloads import csv_download, dated
 from web.filters import asked, read_filter
 from web.format import money, plural
@@ -242,9 +242,9 @@ def run(automation_id: int) -> ResponseReturnValue:
 def changes(run_id: int) -> str:
     """Show what changed since the last check of the phones of a re-check."""
     found = _run_or_404(run_id)
-    after = request.args.get("after", 0, type=int)
+    after = request.args.get("after", 0, type=row_number)
     with backend().database.read() as connection:
-        phones = automation_change_store.changed_phones(connection, run_id, max(after, 0), PAGE + 1)
+        phones = automation_change_store.changed_phones(connection, run_id, after, PAGE + 1)
     batch = batch_queries.progress(backend().database, found.batch_id) if found.batch_id else None
     return render_template(
         "automation_run.html",

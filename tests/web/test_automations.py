@@ -168,6 +168,8 @@ def test_a_recheck_shows_and_exports_what_changed(browser: Browser, scene: Scene
     assert "0 of 60 results are here" in words(browser.get(f"/automations/runs/{run_id}"))
     scene.answer(fmi="ON")
     scene.turn(due)
+    beyond = browser.get(f"/automations/runs/{run_id}?after=9999999999999999999")
+    assert beyond.status_code == 200
     shown = browser.get(f"/automations/runs/{run_id}")
     assert "60 of 60 phones changed" in words(shown)
     assert "Find My OFF → ON 60" in words(shown)
