@@ -36,12 +36,13 @@ def rest_before_decision(database: IMEIDatabase, timeout: float, quiet: float, i
     return absence.rests_until(0.0, absence.call_deadline(timeout, imeis, slowness), quiet, lag, None)
 
 
-def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float) -> int:
+def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float, newest: int | None = None) -> int:
     """Let these items in doubt be sent again, because a person found that they were not placed. Return how many.
 
     The leader looks at the provider's list once more right before. Raises NotPossibleError with a sentence for the page
     while less than rest seconds (deadline and quiet time) have passed since a call was sent: the provider may still
-    place what it does not show yet.
+    place what it does not show yet. newest is the newest attempt when the person looked (None: now): about a later call
+    nothing was found out, and it is refused.
     """
     wanted, cleared = set(item_ids), 0
     with database.write() as connection:
@@ -49,6 +50,10 @@ def was_not_placed(database: IMEIDatabase, item_ids: Sequence[int], rest: float)
             chosen = [item.item_id for item in chunk.items if item.item_id in wanted]
             if not chosen or chunk.cleared:
                 continue
+            if newest is not None and chunk.attempt_id > newest:
+                raise NotPossibleError(
+                    "An IMEI was sent again since this page was shown. Check the list and try again."
+                )
             left = rest - call_queries.seconds_since(connection, chunk.attempt_id)
             if left > 0:
                 raise NotPossibleError(

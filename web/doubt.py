@@ -76,6 +76,7 @@ def show(batch_id: int) -> ResponseReturnValue:
     """Show the page. With ?look=1 the provider's list is read first, for browsers without JavaScript."""
     progress, database = batch_or_404(batch_id), backend().database
     with database.read() as connection:
+        newest = call_queries.newest_attempt(connection)
         doubt = batch_doubt.doubt_of(connection, batch_id)
         named = named_by_person(connection, batch_id, SHOWN)
     calls = batch_doubt.calls_in_doubt(database, batch_id)
@@ -87,6 +88,7 @@ def show(batch_id: int) -> ResponseReturnValue:
         undecided=doubt.undecided,
         cleared_count=doubt.cleared,
         seen=doubt.mark,
+        newest=newest,
         items=batch_doubt.undecided_items(database, batch_id, SHOWN),
         cleared=batch_doubt.cleared_imeis(database, batch_id, SHOWN),
         happened=_happened(doubt, calls),
@@ -138,8 +140,9 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
         return refuse("Nothing was sent: tick the IMEIs that were not placed.", SHOW, batch_id=batch_id)
     if "sure" not in request.form:
         return refuse(NOT_SURE, SHOW, batch_id=batch_id)
+    newest = None if every else request.form.get("newest", 0, type=row_number)  # for all of them the mark tells
     try:
-        sent = was_not_placed(backend().database, chosen, _rest())
+        sent = was_not_placed(backend().database, chosen, _rest(), newest)
     except NotPossibleError as error:
         return refuse(f"Nothing was sent. {error}", SHOW, batch_id=batch_id)
     describe(imeis=sent)

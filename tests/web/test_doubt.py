@@ -213,7 +213,7 @@ def test_what_a_person_has_cleared_is_shown_apart_and_without_choices(app: Flask
     chunk = in_doubt(database, 3)
     send_back(database, 1000.0)
     ids = [item.item_id for item in chunk.items]
-    form = {"item_id": ids[:2], "sure": "on"}
+    form = {"item_id": ids[:2], "sure": "on", "newest": str(chunk.attempt_id)}
     answer = Browser(app).post(f"/batches/{chunk.batch_id}/doubt/not-placed", form, follow_redirects=True)
     assert "2 IMEIs will be sent again after one more check of the provider's list." in words(answer)
     answer = Browser(app).get(f"/batches/{chunk.batch_id}/doubt")

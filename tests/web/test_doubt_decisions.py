@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 from flask import Flask
+from handmade_calls import unanswered
 from simulated_provider import imeis
 from sqlalchemy import select, update
 from web_client import CARRIER, Browser, Provider, answer_chunks, words
@@ -14,10 +15,11 @@ from werkzeug.test import TestResponse
 
 from database import IMEIDatabase, utc_now
 from gsm_fusion_client import NotSentError
-from orders import IMEIOrder, Outcome
+from orders import ChunkState, IMEIOrder, Outcome
 from schema import attempts, items
 from settings import Settings
-from storage import batch_queries
+from storage import batch_queries, call_queries, doubt_moves
+from storage.call_records import write_intents
 from submission import was_placed
 
 
@@ -89,6 +91,36 @@ def mark_shown(browser: Browser, batch_id: int) -> str:
     return found[1]
 
 
+def newest_shown(browser: Browser, batch_id: int) -> str:
+    """Return the newest attempt as the page of doubt names it."""
+    found = re.search(r'name="newest" value="(\d+)"', browser.get(f"/batches/{batch_id}/doubt").text)
+    assert found
+    return found[1]
+
+
+def test_an_imei_that_was_sent_again_since_the_page_was_shown_is_not_cleared(
+    browser: Browser, database: IMEIDatabase, doubtful: int
+) -> None:
+    """The person has looked at the provider's site before that call: its order would be paid once more."""
+    first, second, _ = item_ids(database, doubtful)
+    form = {"item_id": [first], "sure": "on", "newest": newest_shown(browser, doubtful)}
+    with database.write() as connection:
+        [chunk] = call_queries.open_chunks(connection, ChunkState.IN_DOUBT)
+        [again] = write_intents(connection, [doubt_moves.repeat(connection, chunk, [first], "sent again")])
+    unanswered(database, again)
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE attempts SET sent_at = '2026-01-01', ended_at = '2026-01-01'")
+    for given in (form, {**form, "newest": ""}):
+        answer = browser.led_back(browser.post(f"/batches/{doubtful}/doubt/not-placed", given))
+        assert "Nothing was sent. An IMEI was sent again since this page was shown." in words(answer)
+        assert cleared_ids(database) == []
+    form["item_id"] = [second]  # of the first call, which the page showed
+    assert browser.post(f"/batches/{doubtful}/doubt/not-placed", form).status_code == 303
+    form |= {"item_id": [first], "newest": newest_shown(browser, doubtful)}
+    assert browser.post(f"/batches/{doubtful}/doubt/not-placed", form).status_code == 303
+    assert cleared_ids(database) == [first, second]
+
+
 def send_all_again(browser: Browser, batch_id: int, seen: str) -> TestResponse:
     return browser.post(f"/batches/{batch_id}/doubt/not-placed", {"all": "on", "sure": "on", "seen": seen})
 
@@ -148,7 +180,8 @@ def test_only_ticked_items_are_sent_again_and_only_when_sure(
     assert "tick the IMEIs that were not placed" in words(browser.led_back(browser.post(url, {"sure": "on"})))
     assert "tick the box to confirm" in words(browser.led_back(browser.post(url, {"item_id": ids[:1]})))
     assert cleared_ids(database) == []
-    assert browser.post(url, {"item_id": [*ids[:2], 999], "sure": "on"}).status_code == 303
+    form = {"item_id": [*ids[:2], 999], "sure": "on", "newest": newest_shown(browser, doubtful)}
+    assert browser.post(url, form).status_code == 303
     assert cleared_ids(database) == ids[:2]
     progress = batch_queries.progress(database, doubtful)
     assert progress is not None
