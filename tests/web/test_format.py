@@ -38,8 +38,8 @@ NOON = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "–"), (0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "60 min"), (7200, "2 h"), (172_799, "48 h"),
-     (172_800, "2 days")],
+    [(None, "–"), (0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "60 min"), (3600, "1 h"), (7200, "2 h"),
+     (172_799, "48 h"), (172_800, "2 days")],
 )  # fmt: skip
 def test_a_duration_has_one_unit(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
@@ -48,7 +48,7 @@ def test_a_duration_has_one_unit(seconds: float | None, text: str) -> None:
 @pytest.mark.parametrize(
     ("part", "whole", "text"),
     [(0.1 + 0.2, 0.3, "100 %"), (0.3, 0.1 + 0.2, "100 %"), (999_999, 1_000_000, "99 %"), (1, 200, "<1 %"),
-     (0, 5, "0 %")],
+     (1, 100, "1 %"), (1, 0, "0 %"), (0, 5, "0 %")],
 )  # fmt: skip
 def test_a_share_is_100_only_for_all_of_it_whatever_the_order_of_its_sum(part: float, whole: float, text: str) -> None:
     assert percent(part, whole) == text
