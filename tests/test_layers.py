@@ -87,85 +87,16 @@ READS_THE_ENVIRONMENT = (
 #: Modules that ask for the name of the database: its words, and which migrations it gets.
 ASKS_WHICH_DATABASE = ("schema.dialect", "database", "engines.*")
 PRINTS = ("commands.*", "simulator.server")
-#: module → why it has no file of tests of its name, or which other file tests it.
-UNTESTED = {
-    "simulator.__main__": "two lines that call main",
-    **dict.fromkeys(
-        (
-            f"schema.{name}"
-            for name in (
-                "access_tables",
-                "automation_tables",
-                "batch_tables",
-                "cluster_tables",
-                "columns",
-                "desk_tables",
-                "event_tables",
-                "model_tables",
-                "order_tables",
-                "provider_tables",
-                "report_tables",
-            )
-        ),
-        "schema/test_schema.py",
-    ),
-    "callers": "test_runner.py",
-    "automation.choosing": "automation/test_running.py",
-    "web.automation_form": "web/test_automations.py",
-    **dict.fromkeys(("storage.automation_store", "storage.automation_phone_store"), "automation/test_running.py"),
-    **dict.fromkeys(("storage.automation_marks",), "automation/test_running.py"),
-    "storage.automation_change_store": "automation/test_comparing.py",
-    "web.account_lines": "web/test_accounts.py",
-    "web.lots": "web/test_split.py",
-    "storage.token_store": "access/test_tokens.py",
-    "storage.user_store": "access/test_users.py",
-    "web.column_choice": "web/test_order_columns.py",
-    "web.filter_chips": "web/test_saved_filters.py",
-    **dict.fromkeys(("api.fields", "api.problems"), "api/test_operations.py"),
-    **dict.fromkeys(("api.ordering", "web.batch_moves"), "api/test_batches.py"),
-    "api.answers": "api/test_document.py",
-    "api.files": "api/test_exports.py",
-    "api.filters": "api/test_orders.py",
-    "storage.idempotency_store": "api/test_once.py",
-    "submission.wiring": "wiring only; test_specification.py runs it",
-    "submission.answers": "submission/test_recording.py",
-    "submission.carrier": "a protocol",
-    "commands.worker": "system/test_workers.py",
-    **dict.fromkeys(("workers.jobs", "storage.job_queue"), "workers/test_running.py"),
-    "workers.program": "system/test_workers.py",
-    **dict.fromkeys(("storage.handed_calls", "storage.pace_store"), "submission/test_job_calls.py"),
-    "storage.history_mark": "submission/test_lost_commits.py",
-    "storage.batch_changes": "storage/test_listening.py",
-    "storage.election_store": "submission/test_leader_locks.py",
-    "submission.raw_failures": "submission/test_cluster_carrier.py",
-    **dict.fromkeys(("submission.placing", "submission.thread_carrier"), "test_production_submission_system_steps.py"),
-    **dict.fromkeys(("grading.findings", "grading.verdicts"), "grading/test_deciding.py"),
-    **dict.fromkeys(("results.batch_rows", "results.my_sheet", "results.uploaded"), "web/test_sheets.py"),
-    "spreadsheets.sheet_tables": "spreadsheets/test_sheet_rows.py",
-    **dict.fromkeys(("storage.batch_names", "web.batch_fields"), "web/test_batch_names.py"),
-    "storage.login_failure_store": "access/test_logins.py",
-    "storage.move_marks": "results/test_moving.py",
-    "storage.batch_progress": "storage/test_batch_queries.py",
-    "engines.sqlite_engine": "test_database.py",
-    "sqlite_file.library": "one name for a library; test_database.py uses it",
-    "storage.queue_figures": "web/test_metrics.py",
-    "notices.apprise_child": "notices/test_notifying.py",
-    **dict.fromkeys(("storage.delivery_store", "storage.webhook_store"), "notices/test_delivering.py"),
-    **dict.fromkeys(("storage.disputable", "storage.dispute_queries"), "storage/test_dispute_store.py"),
-    **dict.fromkeys(("web.refund_list", "web.refunds_page"), "web/test_disputes.py"),
-    **dict.fromkeys(
-        ("access.report_links", "storage.link_store", "web.report_links"),
-        "web/test_shared_reports.py",
-    ),
-    "web.batch_summary": "web/test_batch_reports.py",
-    "web.service_experience": "web/test_service_pages.py",
-    "storage.scan_store": "web/test_scan.py",
-    "storage.session_store": "access/test_sessions.py",
-    **dict.fromkeys(("storage.service_marks", "web.picker"), "web/test_service_search.py"),
-    **dict.fromkeys(
-        ("workbooks.added", "workbooks.fidelity", "workbooks.limits", "workbooks.titles"), "workbooks/test_adding.py"
-    ),
-}
+#: Modules that only declare something: they have no file of tests of their name.
+DECLARATIONS = ("schema.*_tables", "schema.columns", "submission.carrier", "simulator.__main__")
+#: Files of tests that are about no single module: about the house, or about a whole room.
+WITHOUT_MODULE = (
+    *("test_layers", "test_specification", "schema/test_schema", "schema/test_postgresql_migrations"),
+    *("storage/test_query_plans", "storage/test_query_plans_postgresql"),
+    *("web/test_files", "web/test_ordered_by", "web/test_sheets", "web/test_sizes"),
+)
+#: Folders of tests that mirror no room: the whole program, its pages in a browser, and what tests share.
+NO_ROOMS = ("system", "browser", "benchmarks", "tools")
 
 PACKAGES = sorted(
     path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name not in ("tests", "benchmarks")
@@ -408,15 +339,26 @@ def test_a_module_says_what_it_is_for_and_imports_at_its_top() -> None:
 
 
 def test_each_module_has_a_file_of_its_tests() -> None:
-    """By its name, so that a reader finds the tests of a module; more files may follow as in test_settlement_lists."""
+    """By its name, so that a reader finds the tests of a module."""
     modules = [module for module, path in MODULES.items() if path.name != "__init__.py"]
-    missing = {module for module in modules if not (ROOT / "tests" / file_of_tests(module)).exists()}
-    assert missing == UNTESTED.keys()
+    tested = [module for module in modules if not is_one_of(module, DECLARATIONS)]
+    assert [module for module in tested if not (ROOT / "tests" / f"{file_of_tests(module)}.py").exists()] == []
+
+
+def test_each_file_of_tests_is_named_after_a_module() -> None:
+    """With the aspect that it tests after the name, where a module has several: test_settlement_lists."""
+    files = sorted(path.relative_to(ROOT / "tests").with_suffix("") for path in (ROOT / "tests").rglob("test_*.py"))
+    of_rooms = [file.as_posix() for file in files if file.parts[0] not in NO_ROOMS]
+    known = {file_of_tests(module) for module in MODULES}
+    aspects = tuple(f"{name}_" for name in known)
+    stray = {file for file in of_rooms if file not in known and not file.startswith(aspects)}
+    assert stray == set(WITHOUT_MODULE)
 
 
 def file_of_tests(module: str) -> str:
+    """Return the file of tests of a module: relative to tests/, without its ending."""
     room, _, name = ("", "", "gunicorn_conf") if module == "gunicorn.conf" else module.rpartition(".")
-    return str(Path(room, f"test_{name}.py"))
+    return Path(room, f"test_{name}").as_posix()
 
 
 def test_each_fault_that_is_planted_by_hand_changes_the_module_of_today() -> None:
