@@ -230,7 +230,7 @@ class ProductionSubmissionSystem:
                 self._send(self._commit(answers, may_claim=not ending and not self._is_held()))
                 self._send(self._settle(pool, may_repeat=not ending))  # after: a look alone needs a quiet wire
                 if (self.carrier.lasts or not self._in_flight) and self._is_ending(stop, is_over):
-                    self._story.tell()
+                    self._story.log_changes()
                     return
                 answers = self._unwritten + self._collect()
                 self._unwritten = []
@@ -433,7 +433,7 @@ class ProductionSubmissionSystem:
                 self._ownership.check(connection)
             except lease.LeaseLostError as error:
                 self._ownership.lose(error)
-        self._story.tell()
+        self._story.log_changes()
         self._lookout.notice_request(now)
 
     def _update_accounts(self) -> None:

@@ -29,7 +29,7 @@ class Story:
         self._newest = newest_batch(database)
         self._known: dict[int, StateOfBatch] = {}  #: batches that were not finished when they were read last
 
-    def tell(self) -> None:
+    def log_changes(self) -> None:
         """Log what has changed since the last call. A database that cannot be read now is read the next time."""
         if not self._is_logged:
             return
@@ -41,13 +41,13 @@ class Story:
     def _look_at(self, found: StateOfBatch) -> None:
         before = self._known.get(found.batch_id)
         if found != before and (batch := progress(self._database, found.batch_id)):
-            self._tell(before, found, batch)
+            self._log(before, found, batch)
         self._known[found.batch_id] = found
         if found.state is BatchState.FINISHED:
             del self._known[found.batch_id]
         self._newest = max(self._newest, found.batch_id)
 
-    def _tell(self, before: StateOfBatch | None, now: StateOfBatch, batch: Progress) -> None:
+    def _log(self, before: StateOfBatch | None, now: StateOfBatch, batch: Progress) -> None:
         is_new, was_started = now.batch_id > self._newest, before is not None and before.is_started
         if is_new:
             most = money(batch.unit_price * batch.total)

@@ -23,7 +23,7 @@ def told(caplog: pytest.LogCaptureFixture, story: Story) -> list[str]:
     """What the story logs now."""
     caplog.clear()
     with caplog.at_level(logging.INFO, "submission.story"):
-        story.tell()
+        story.log_changes()
     return [record.getMessage() for record in caplog.records if record.name == "submission.story"]
 
 
