@@ -1,7 +1,8 @@
 """A provider that the process of a test or benchmark asks itself, where a leader would answer its requests."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from account.answerer import Answerer, Questions
 from account.requests import ProviderRequests
@@ -16,9 +17,16 @@ AT_ONCE = 0.05
 class LocalProvider(ProviderRequests):
     """Requests that are answered at once, with given functions."""
 
-    def __init__(self, database: IMEIDatabase, questions: Questions, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: IMEIDatabase,
+        questions: Questions,
+        clock: Callable[[], float] = time.time,
+        more: Mapping[str, Questions] = MappingProxyType({}),
+    ) -> None:
+        """more: the functions of the accounts beside the main one."""
         super().__init__(database, clock)
-        self._answerer = Answerer(database, {MAIN_ACCOUNT: questions}, clock)
+        self._answerer = Answerer(database, {MAIN_ACCOUNT: questions, **more}, clock)
 
     def _look(self, request_id: int) -> Request:
         self._answerer.take_waiting()

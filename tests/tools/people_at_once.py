@@ -22,10 +22,11 @@ from web_client import Browser, confirm_fields, fields_of, words
 from werkzeug.test import TestResponse
 
 from access import create_token
-from database import IMEIDatabase
+from database import IMEIDatabase, utc_now
 from orders import NotPossibleError, Outcome
 from people import Role, scopes_of
 from results.importing import import_orders, undo_import
+from simulator.ledger import Charge
 from spreadsheets.order_rows import ImportRow
 from storage.token_store import NewToken
 from submission.decisions import take_back_clearing, take_back_order, was_not_placed, was_placed
@@ -66,6 +67,8 @@ def seeds(*usual: int) -> Sequence[int]:
 class People:
     """Two browsers and two programs on one database, and what they were shown."""
 
+    pool = POOL
+
     def __init__(self, app: Flask, database: IMEIDatabase, loop: Loop, seed: int) -> None:
         self.draw, self.database, self.loop = random.Random(seed), database, loop
         self.browsers = [Browser(app), Browser(app)]
@@ -76,7 +79,8 @@ class People:
         self.forms: list[tuple[Browser, dict[str, Any], Seen]] = []  #: of one or a few IMEIs
         self.cards: list[tuple[str, Seen]] = []
         self.looks: list[tuple[list[str], Seen]] = []  #: the order ids that a program has read
-        self.again: Counter[str] = Counter()  #: how often an IMEI may be paid beside the first time
+        #: IMEI and service → how often it may be paid beside the first time
+        self.again: Counter[tuple[str, str]] = Counter()
         self.imports: list[int] = []
         self.named: list[tuple[int, str]] = []  #: batch and order of what a person found
         self.numbers = iter(range(8_000_000, 9_000_000))
@@ -89,11 +93,21 @@ class People:
         return [row[0] for row in self.rows("SELECT id FROM batches ORDER BY id")]
 
     def some(self) -> list[str]:
-        return self.draw.sample(POOL, self.draw.randint(1, 5))
+        return self.draw.sample(self.pool, self.draw.randint(1, 5))
+
+    @property
+    def charges(self) -> list[Charge]:
+        return self.loop.model.charges
 
     def seen(self) -> Seen:
         """Return the IMEIs with a result, each with its newest order."""
         return dict(self.rows(SEEN, SERVICE))
+
+    def seen_long_ago(self) -> Seen:
+        """Return those of seen() for which nothing came in the last twelve hours."""
+        newer = "SELECT imei FROM orders WHERE service_id = ? AND batch_id IS NOT NULL AND updated_at >= ?"
+        gone = {row[0] for row in self.rows(newer, SERVICE, utc_now() - timedelta(hours=12))}
+        return {imei: order for imei, order in self.seen().items() if imei not in gone}
 
     def note_made(self, before: int, seen: Seen) -> None:
         """At most one batch was made since there were this many; it may pay again where nothing newer came since."""
@@ -101,7 +115,7 @@ class People:
         assert len(made) <= 1
         now, waiting = self.seen(), "SELECT imei FROM items WHERE batch_id = ? AND outcome = 'waiting'"
         listed = [imei for batch_id in made for (imei,) in self.rows(waiting, batch_id)]
-        self.again.update(imei for imei in listed if imei in seen and now.get(imei) == seen[imei])
+        self.again.update((imei, SERVICE) for imei in listed if imei in seen and now.get(imei) == seen[imei])
 
     # People
 
@@ -169,7 +183,7 @@ class People:
                 self.see(browser, answer.location)
 
     def scan(self) -> None:
-        form = {"imei": self.draw.choice(POOL), "service_id": SERVICE, "session": self.draw.choice("ab")}
+        form = {"imei": self.draw.choice(self.pool), "service_id": SERVICE, "session": self.draw.choice("ab")}
         shown = self.browsers[0].post("/scan/check.json", form).get_json()
         self.cards.append((shown["card"]["html"], self.seen()))
 
@@ -196,7 +210,7 @@ class People:
         several: tuple[str, dict[str, Any]] = ("/batches", {"imeis": self.some()})
         path, more = self.draw.choice([several, ("/checks", {"imei": self.some()[0]})])
         again, before = self.draw.random() < 0.5, len(self.batches())
-        known, seen = self.draw.choice([*self.looks, (None, NOTHING)])
+        known, seen = self.draw.choice([*self.looks, (None, self.seen_long_ago())])
         key = {"Idempotency-Key": self.draw.choice("abc")} if self.draw.random() < 0.5 else {}
         body = {"service_id": SERVICE, "recheck": again, **more, **({"known_orders": known} if known else {})}
         program = self.draw.choice(self.programs)
@@ -227,7 +241,7 @@ class People:
             return
         item_id, imei, batch_id = self.draw.choice(doubtful)
         known = {row[0] for row in self.rows("SELECT order_id FROM orders")}
-        theirs = [str(charge.order_id) for charge in self.loop.model.charges if charge.imei == imei]
+        theirs = [str(charge.order_id) for charge in self.charges if charge.imei == imei]
         unknown = [order_id for order_id in theirs if order_id not in known]
         if unknown:
             was_placed(self.database, item_id, unknown[0])
@@ -272,9 +286,9 @@ class People:
     # What must hold
 
     def check(self) -> None:
-        charges = [charge for charge in self.loop.model.charges if charge.service_id == SERVICE]
-        for imei, count in Counter(charge.imei for charge in charges).items():
-            assert count <= 1 + self.again[imei], f"{imei} was charged {count} times"
+        charges = self.charges
+        for paid, count in Counter((charge.imei, charge.service_id) for charge in charges).items():
+            assert count <= 1 + self.again[paid], f"{paid} was charged {count} times"
         known = {row[0] for row in self.rows("SELECT order_id FROM orders")}
         open_ones = {row[0] for row in self.rows(OPEN)}
         lost = [one.imei for one in charges if str(one.order_id) not in known and one.imei not in open_ones]
