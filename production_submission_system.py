@@ -269,6 +269,9 @@ class ProductionSubmissionSystem:
         """Write what the answers mean and the intents of the next calls. Return the chunks to call."""
         has_space = self.carrier.has_space()
         may_claim = may_claim and has_space and not any(answer.holds for answer in answers)
+        for answer in answers:
+            if answer.is_refused:
+                self._ownership.look_again(answer.chunk.batch_id)
         try:
             with self.database.write() as connection:
                 self._find_wire(connection)
@@ -308,7 +311,7 @@ class ProductionSubmissionSystem:
                 self._settler.began(answer.chunk.attempt_id, answer.began, answer.ended)
             self._settler.note(connection, self._clock())  # before the last IMEIs are claimed
         if self._ownership.has_lease:
-            self._recorder.resume_after_maintenance(connection)
+            self._recorder.resume_after_maintenance(connection, self._ownership.check)
         if not (has_space and self._had_space):
             batch_states.set_notice(connection, "" if has_space else DISK_FULL)
         return limits

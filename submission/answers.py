@@ -11,7 +11,7 @@ from gsm_fusion_client import GSMFusionAPIError, OutcomeUnknownError
 from orders import Chunk, PlacementAnswer
 from provider import parse_placement
 from storage.call_records import CallRecord, record_of, record_of_orders
-from submission.judging import AllOrdered, Judged, Judgement, NotPlaced, is_named, judge
+from submission.judging import AllOrdered, Judged, Judgement, NotPlaced, Pause, is_named, judge
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,14 @@ class Answer:
     def holds(self) -> bool:
         """Whether nothing may be sent for a while."""
         return isinstance(self.judgement, NotPlaced) and self.judgement.hold
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the provider has read the call and turned it away, in words that stop more than this call.
+
+        It may have placed IMEIs before it came to that, or a proxy may have repeated a call that it had placed.
+        """
+        return isinstance(self.judgement, NotPlaced) and self.judgement.pause is not Pause.NOBODY
 
     @property
     def ended(self) -> float | None:

@@ -51,7 +51,7 @@ class Ownership:
         if not database.is_file:
             self._may_send = self._may_send.add_columns(history_mark.STORED)
         self._lease: lease.Lease | None = None
-        self._older = frozenset[int]()  #: batches of an earlier process
+        self._older = frozenset[int]()  #: batches of an earlier process, and those that must look_again()
         self._looked = frozenset[int]()  #: batches for which the look was taken
         self._balance_before: Reading | None = None  #: the newest one that an earlier process has read
         self._failed_looks = 0
@@ -97,6 +97,10 @@ class Ownership:
             return
         logger.error("This process sends nothing more: %s", error)
         self._lease, self.was_overtaken = None, not isinstance(error, OtherHistoryError)
+
+    def look_again(self, batch_id: int) -> None:
+        """Let a batch wait for another look: the provider has turned a call of it away and may have placed it."""
+        self._older, self._looked = self._older | {batch_id}, self._looked - {batch_id}
 
     def sendable(self, connection: Transaction) -> list[batch_states.RunningBatch]:
         """Return the running batches, without those that wait for a look at the list."""

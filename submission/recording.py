@@ -115,10 +115,14 @@ class Recorder:
                 if self.carrier.take(connection, [answer]):
                     record_late(connection, chunk, item_outcomes, SETTLED_OTHERWISE)
 
-    def resume_after_maintenance(self, connection: Transaction) -> None:
-        """Resume the batches that wait for the provider's maintenance to end, when its time has passed."""
+    def resume_after_maintenance(self, connection: Transaction, check: Callable[[Transaction], None]) -> None:
+        """Resume the batches that wait for the provider's maintenance to end, when its time has passed.
+
+        check raises LeaseLostError where another process has taken the lease: that one resumes them.
+        """
         self._is_resuming = self._resume_at is not None and self.clock() >= self._resume_at
         if self._is_resuming:
+            check(connection)
             batch_states.resume_self_resuming(connection)
 
     def committed(self) -> None:

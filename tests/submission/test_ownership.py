@@ -145,6 +145,28 @@ def test_work_of_an_earlier_process_is_sent_after_a_look_at_the_list(loop: Loop)
     assert loop.outcomes(batch_id) == ["ordered"] * 4
 
 
+@pytest.mark.parametrize("fault", ["maintenance", "auth", "withdrawn"])
+def test_a_batch_waits_for_a_look_at_the_list_after_a_call_was_refused(loop: Loop, fault: str) -> None:
+    """The provider may have placed a part of it, or all of it before a proxy repeated the call."""
+    ready(loop)
+    batch_id = batch(loop, 20)
+    loop.step(3)
+    loop.let(CALL, fault=fault)
+    loop.let_all(CALL)
+    placed = len(loop.sent)
+    resume(loop, batch_id)
+    for _ in range(5):
+        loop.step(2)
+        loop.let_all(BALANCE, PRICES)
+        assert len(loop.sent) == placed
+    assert loop.waiting == [LIST]
+    loop.let(LIST)
+    for _ in range(20):
+        loop.step(2)
+        loop.let_all()
+    assert loop.outcomes(batch_id) == ["ordered"] * 20
+
+
 def test_what_another_copy_has_ordered_already_is_not_sent(loop: Loop) -> None:
     loop.model.place(imeis(1), SERVICE)
     older_work(loop)

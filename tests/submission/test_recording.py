@@ -300,14 +300,14 @@ def test_maintenance_pauses_every_batch_until_it_is_over(loop: Loop) -> None:
 
 
 def test_batches_resume_after_maintenance_though_their_first_commit_fails(loop: Loop) -> None:
-    """The disk is full when the intents of their next calls are written in the same transaction."""
+    """The disk is full when they are resumed."""
     ready(loop)
     batch_id = batch(loop, 4)
     loop.step(3)
     loop.let(CALL, fault="maintenance")
     loop.let_all(CALL)
     loop.clock.now += 30.0
-    end = unwritable(loop, "INSERT INTO attempts")
+    end = unwritable(loop, "UPDATE batches")
     loop.step(2)
     assert loop.states()[0][0] == "paused"
     end()

@@ -4,11 +4,13 @@ import time
 from dataclasses import replace
 
 import pytest
-from batch_checks import at_work, rows
+from batch_checks import at_work, found, new_batch, outcomes, rows
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 from waiting import wait_until
 
 from gsm_fusion_client import GSMFusionClient
+from orders import BatchState, Outcome
+from storage import batch_states
 from submission.decisions import ask_again, was_not_placed
 from submission.settlement import DEARER
 
@@ -176,3 +178,27 @@ def test_a_list_that_takes_longer_than_a_call_may_take_settles_all_doubt(simulat
     assert (result.successful, result.in_doubt) == (TOTAL, 0)
     assert len(simulator.charges()) == TOTAL
     assert judge(simulator, database) == (0, 0)
+
+
+@pytest.mark.parametrize("fault", ["maintenance", "withdrawn", "auth"])
+def test_what_a_refused_call_has_placed_all_the_same_is_not_sent_again(simulator, database, fault):
+    """Such as where a proxy repeats a call, and the client gets the second answer. The process goes on."""
+    simulator.set(duplicates="never", fault=fault, fault_when="after", fault_calls=(2,))
+    notices = set[str]()
+    with system(simulator, database, settle_quiet=0.3, workers=1, maintenance_wait=0.3) as running, at_work(running):
+        batch_id = new_batch(database, 600, 100)
+        wait_until(lambda: goes_on(database, batch_id, notices), "a person resumes it until all is ordered")
+    assert any("The provider lists 100 orders of IMEIs that this batch has not sent" in words for words in notices)
+    assert outcomes(database, batch_id) == {Outcome.ORDERED: 500, Outcome.DUPLICATE: 100}
+    assert len(simulator.charges()) == 600
+    assert judge(simulator, database) == (0, 0)
+
+
+def goes_on(database, batch_id, notices):
+    """Resume a batch that waits for a person, noting why. Return whether it is finished."""
+    there = found(database, batch_id)
+    if there.state is BatchState.PAUSED and not there.resumes_itself:
+        notices.add(there.notice)
+        with database.write() as connection:
+            batch_states.resume(connection, batch_id)
+    return there.state is BatchState.FINISHED
