@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from handmade_calls import answered, call, everything, listed, one, outcome, planned, read_balance, unanswered
 from simulated_provider import SERVICE, imeis
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from database import IMEIDatabase, utc_now
 from orders import ChunkState, ServiceInfo
-from schema import chunks, orders
+from schema import batches, chunks, orders
 from settings import MAIN_ACCOUNT
 from storage import audit_store, balance_store
 from storage.audit_store import FROM_ANSWER, FROM_LIST, KeptOrder, Quiet, Restored
@@ -69,6 +69,9 @@ def test_calls_on_the_wire_and_money_at_stake_are_read_beside_the_orders(databas
     assert found.under_way == {FIRST: frozenset({SERVICE})}
     assert (found.in_doubt, found.at_stake) == (1, 0.1)
     assert (found.prices, found.labels) == ({SERVICE: 0.5}, {SERVICE: SERVICE, "check": SERVICE})
+    of_main, of_other = (audit_store.read_records(database, None, [], account) for account in (MAIN_ACCOUNT, "b"))
+    assert (of_main.in_doubt, of_main.at_stake) == (1, 0.1)
+    assert (of_other.in_doubt, of_other.at_stake) == (0, 0.0)
 
 
 def test_a_moment_is_quiet_while_no_call_of_the_account_is_on_the_wire(database: IMEIDatabase) -> None:
@@ -89,6 +92,11 @@ def test_doubt_of_a_batch_is_remembered_after_it_was_settled(database: IMEIDatab
     assert [audit_store.had_doubt(database, chunk.batch_id) for chunk in (clear, doubtful)] == [False, True]
     assert audit_store.finished_with_doubt(database, before)
     assert not audit_store.finished_with_doubt(database, utc_now() + SECONDS)
+    for state, is_known in (("running", False), ("finished", True)):
+        with database.write() as connection:
+            of_doubt = batches.c.id == doubtful.batch_id
+            connection.execute(update(batches).where(of_doubt).values(state=state))
+        assert audit_store.finished_with_doubt(database, before) is is_known
     was_placed(database, doubtful.items[0].item_id, "2")
     assert audit_store.finished_with_doubt(database, before)
     assert audit_store.had_doubt(database, doubtful.batch_id)
@@ -186,8 +194,9 @@ def test_a_restored_order_is_written_once(database: IMEIDatabase) -> None:
 def test_a_known_order_gets_the_service_that_was_not_known(database: IMEIDatabase) -> None:
     store(database, "1", service_id=None)
     store(database, "2", service_id="270", service_name="Other")
+    store(database, "3", service_id=None)
     assert audit_store.restore(database, [row_of("1", FIRST), row_of("2", FIRST)]) == Restored()
-    assert [row[2] for row in stored(database)] == [SERVICE, "270"]
+    assert [row[2] for row in stored(database)] == [SERVICE, "270", None]
 
 
 def test_an_order_of_ours_without_an_id_gets_the_one_of_its_imei_and_service(database: IMEIDatabase) -> None:

@@ -64,9 +64,9 @@ def events(database: IMEIDatabase) -> list[dict[str, Any]]:
 
 
 def test_each_result_stands_beside_the_newest_one_before_it_of_the_service(database: IMEIDatabase) -> None:
-    batch_id = batch_of_service(database)
+    other, batch_id = batch_of_service(database, "270"), batch_of_service(database)
     store(database, "1", "?")
-    store(database, "1", carrier="AT&T")  # the newest one before
+    store(database, "1", carrier="AT&T", batch_id=other)  # the newest one before
     store(database, "1", "?", status=OrderStatus.REJECTED)
     store(database, "1", "?", service_id="270")
     store(database, "2", "?")
@@ -115,6 +115,14 @@ def test_a_complete_comparison_is_announced_once_and_kept(database: IMEIDatabase
 
 
 def test_a_later_comparison_takes_the_place_of_an_earlier_one(database: IMEIDatabase, run: Run) -> None:
+    batch_id = batch_of_service(database, "270")
+    with database.write() as connection:
+        automation = automation_store.find_automation(connection, run.automation_id)
+        assert automation
+        other_id = automation_store.add_run(connection, automation, NewRun(RunKind.BY_ITSELF, "anna", 1), batch_id)
+        other = automation_store.find_run(connection, other_id)
+    assert other
+    write(database, other, Compared(1, {(7, "7"): [MOVED]}, {}))
     rows = [store(database, str(n), order_id=f"O{n}") for n in range(3)]
     write(database, run, Compared(3, {(row, str(n)): [MOVED] for n, row in enumerate(rows[:2])}, {}))
     write(database, run, Compared(3, {(rows[1], "1"): [MOVED], (rows[2], "2"): [MOVED, MOVED]}, {}))
@@ -124,7 +132,8 @@ def test_a_later_comparison_takes_the_place_of_an_earlier_one(database: IMEIData
         assert changed(connection, run.run_id) == [second, third]
         assert changed(connection, run.run_id, limit=1) == [second]
         assert changed(connection, run.run_id, after_row=rows[1]) == [third]
-        assert changed(connection, run.run_id + 1) == []
+        assert changed(connection, other_id) == [Changed(7, "7", None, [MOVED])]
+        assert changed(connection, other_id + 1) == []
 
 
 def test_a_changed_phone_whose_order_is_gone_is_still_listed(database: IMEIDatabase, run: Run) -> None:
