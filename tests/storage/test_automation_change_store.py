@@ -21,6 +21,12 @@ MOVED = ("Find My", "OFF", "ON")
 TERMS = Terms("Weekly", "fmi=OFF", "269", 0.1, 1.0, first_day="2026-01-01")
 
 
+@pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """A database of SQLite: the tests of pages and of whole turns run these statements on a server."""
+    return file_database
+
+
 def store(database: IMEIDatabase, imei: str, fmi: str = "OFF", **values: Any) -> int:
     """Store a completed order of the service; return its row id."""
     row = {"imei": imei, "fmi": fmi, "service_id": "269", "status": OrderStatus.COMPLETED} | values

@@ -31,6 +31,12 @@ TERMS = Terms("Second stage", "fmi=OFF", "269", 0.1, 0.2)
 NOW, DAY = datetime(2026, 3, 1, 12), timedelta(days=1)
 
 
+@pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """A database of SQLite: the tests of pages and of whole turns run these statements on a server."""
+    return file_database
+
+
 def create(
     database: IMEIDatabase, name: str = TERMS.name, kind: AutomationKind = AutomationKind.FOLLOW_UP, is_on: bool = True
 ) -> int:

@@ -13,6 +13,12 @@ from storage.link_store import NewLink, ReportLink
 NOW, SECOND = datetime(2026, 3, 1, 12), timedelta(seconds=1)
 
 
+@pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """A database of SQLite: the tests of pages and of whole turns run these statements on a server."""
+    return file_database
+
+
 @pytest.fixture(name="new")
 def new_fixture(database: IMEIDatabase) -> NewLink:
     """A link to be made to the report of the first of two batches."""

@@ -1,8 +1,16 @@
 """Failed logins on disk: kept by subject, and no more of them than are worth keeping."""
 
+import pytest
+
 from database import IMEIDatabase
 from storage import login_failure_store
 from storage.login_failure_store import Attempts
+
+
+@pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """A database of SQLite: the tests of pages and of whole turns run these statements on a server."""
+    return file_database
 
 
 def subjects(database: IMEIDatabase) -> set[str]:

@@ -17,6 +17,12 @@ from storage.scan_store import Known, NewScan
 FIRST, SECOND = imeis(2)
 
 
+@pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """A database of SQLite: the tests of pages and of whole turns run these statements on a server."""
+    return file_database
+
+
 def order(database: IMEIDatabase, imei: str = FIRST, **values: Any) -> int:
     """Store an order of no batch; return its row id."""
     row = {"imei": imei, "service_id": SERVICE, "status": OrderStatus.COMPLETED} | values

@@ -1,5 +1,6 @@
 """Services that are favourites, and those of the newest batches."""
 
+import pytest
 from handmade_calls import planned
 
 from database import IMEIDatabase
@@ -7,6 +8,12 @@ from orders import ServiceInfo
 from storage import service_marks
 
 SERVICES = [ServiceInfo(service_id, f"Service {service_id}", 0.1) for service_id in "123"]
+
+
+@pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """A database of SQLite: the tests of pages and of whole turns run these statements on a server."""
+    return file_database
 
 
 def test_a_known_service_becomes_a_favourite_and_none_again(database: IMEIDatabase) -> None:

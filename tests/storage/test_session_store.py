@@ -14,6 +14,12 @@ NOW, SECOND = datetime(2026, 3, 1, 12), timedelta(seconds=1)
 LIMITS = Limits(NOW - SECOND, NOW - SECOND)
 
 
+@pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """A database of SQLite: the tests of pages and of whole turns run these statements on a server."""
+    return file_database
+
+
 @pytest.fixture(name="people")
 def people_fixture(database: IMEIDatabase) -> list[int]:
     """Two users, each with one session; the second was seen last."""

@@ -17,6 +17,12 @@ SYNC = NewToken("sync", Role.OPERATOR, frozenset({Scope.ORDER, Scope.READ}), dai
 NOW, MINUTE = datetime(2026, 3, 1, 12), timedelta(minutes=1)
 
 
+@pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """A database of SQLite: the tests of pages and of whole turns run these statements on a server."""
+    return file_database
+
+
 def stored(database: IMEIDatabase, token_hash: str = "digest") -> StoredToken:
     found = token_store.find(database, token_hash)
     assert found

@@ -13,6 +13,12 @@ from storage import user_store
 NOW = datetime(2026, 3, 1, 12)
 
 
+@pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """A database of SQLite: the tests of pages and of whole turns run these statements on a server."""
+    return file_database
+
+
 @pytest.fixture(name="anna")
 def anna_fixture(database: IMEIDatabase) -> int:
     """An operator beside an admin."""

@@ -16,6 +16,12 @@ NOW, SECOND = datetime(2026, 3, 1, 12), timedelta(seconds=1)
 LOW, PLACED = EventKind.BALANCE_LOW, EventKind.ORDER_COMPLETED
 
 
+@pytest.fixture
+def database(file_database: IMEIDatabase) -> IMEIDatabase:
+    """A database of SQLite: the tests of pages and of whole turns run these statements on a server."""
+    return file_database
+
+
 @pytest.fixture(name="pair")
 def pair_fixture(database: IMEIDatabase) -> tuple[int, int]:
     """Two webhooks for a low balance; one delivery waits for each."""
