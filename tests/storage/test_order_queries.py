@@ -56,7 +56,7 @@ def test_orders_of_an_imei_are_listed_by_date_whenever_a_file_brought_them(datab
 
 
 @pytest.fixture(name="listed")
-def listed_fixture(database: IMEIDatabase) -> list[int]:
+def listed_fixture(file_database: IMEIDatabase) -> list[int]:
     """Five batches of one IMEI each; the last one is of scan mode."""
     given = [
         ("June stock", "ACME", "return by Friday", "anna"),
@@ -65,8 +65,8 @@ def listed_fixture(database: IMEIDatabase) -> list[int]:
         ("", "", "stock", "token sync"),
         ("stock", "ACME", "", "anna"),
     ]
-    ids = [planned(database, 1, first=place)[0] for place in range(5)]
-    with database.write() as connection:
+    ids = [planned(file_database, 1, first=place)[0] for place in range(5)]
+    with file_database.write() as connection:
         for batch_id, (label, customer, note, person) in zip(ids, given, strict=True):
             names = {"label": label, "customer": customer, "note": note, "ordered_by": person}
             connection.execute(update(batches).where(batches.c.id == batch_id).values(**names))
@@ -79,37 +79,37 @@ def found(database: IMEIDatabase, limit: int = 10, before: int | None = None, **
 
 
 def test_batches_are_listed_newest_first_and_in_pages_without_those_of_scans(
-    database: IMEIDatabase, listed: list[int]
+    file_database: IMEIDatabase, listed: list[int]
 ) -> None:
     first, second, third, fourth, _ = listed
-    assert found(database) == [fourth, third, second, first]
-    assert found(database, limit=2) == [fourth, third]
-    assert found(database, limit=2, before=third) == [second, first]
+    assert found(file_database) == [fourth, third, second, first]
+    assert found(file_database, limit=2) == [fourth, third]
+    assert found(file_database, limit=2, before=third) == [second, first]
 
 
 def test_a_search_wants_each_word_in_a_name_customer_or_note_or_as_the_id(
-    database: IMEIDatabase, listed: list[int]
+    file_database: IMEIDatabase, listed: list[int]
 ) -> None:
     first, second, third, fourth, scanned = listed
-    assert found(database, search="STOCK") == [fourth, third, first]
-    assert found(database, search="stock acme friday") == [first]
-    assert found(database, search="%") == [third]
-    assert found(database, search=f"#{second}") == found(database, search=f"{second} july") == [second]
-    assert found(database, search=f"#{scanned}") == []
-    assert found(database, search="9" * 30) == []
+    assert found(file_database, search="STOCK") == [fourth, third, first]
+    assert found(file_database, search="stock acme friday") == [first]
+    assert found(file_database, search="%") == [third]
+    assert found(file_database, search=f"#{second}") == found(file_database, search=f"{second} july") == [second]
+    assert found(file_database, search=f"#{scanned}") == []
+    assert found(file_database, search="9" * 30) == []
 
 
 def test_a_list_of_batches_is_of_a_person_of_a_tag_and_of_customers_as_they_are_written(
-    database: IMEIDatabase, listed: list[int]
+    file_database: IMEIDatabase, listed: list[int]
 ) -> None:
     first, second, third, fourth, _ = listed
-    assert found(database, person="anna") == [third, first]
-    assert found(database, person="Anna") == []
-    assert found(database, customers=["Acme", "Berlin"]) == [third, second]
-    tag_store.tag_batches(database, [first, fourth], "Urgent")
-    assert found(database, tag="URGENT") == [fourth, first]
-    assert found(database, tag="urgent", person="anna", search="june") == [first]
-    with database.read() as connection:
+    assert found(file_database, person="anna") == [third, first]
+    assert found(file_database, person="Anna") == []
+    assert found(file_database, customers=["Acme", "Berlin"]) == [third, second]
+    tag_store.tag_batches(file_database, [first, fourth], "Urgent")
+    assert found(file_database, tag="URGENT") == [fourth, first]
+    assert found(file_database, tag="urgent", person="anna", search="june") == [first]
+    with file_database.read() as connection:
         assert order_queries.people_who_ordered(connection) == ["anna", "berta", "token sync"]
 
 
@@ -134,16 +134,16 @@ def repeated(database: IMEIDatabase, *numbers: str) -> Progress:
     return batch
 
 
-def test_the_newest_completed_order_of_the_service_answers_for_a_duplicate(database: IMEIDatabase) -> None:
-    batch = repeated(database, "1", "2", "3")
-    store(database, "1")
-    completed = store(database, "1")
-    store(database, "1", status="Rejected")
-    store(database, "1", service_id="another")
-    store(database, "2", status="Rejected")
-    pending = store(database, "2", status="Pending")
-    store(database, "4")
-    answers = order_queries.earlier_orders(database, batch.batch_id, SERVICE)
+def test_the_newest_completed_order_of_the_service_answers_for_a_duplicate(file_database: IMEIDatabase) -> None:
+    batch = repeated(file_database, "1", "2", "3")
+    store(file_database, "1")
+    completed = store(file_database, "1")
+    store(file_database, "1", status="Rejected")
+    store(file_database, "1", service_id="another")
+    store(file_database, "2", status="Rejected")
+    pending = store(file_database, "2", status="Pending")
+    store(file_database, "4")
+    answers = order_queries.earlier_orders(file_database, batch.batch_id, SERVICE)
     assert {imei: order.id for imei, order in answers.items()} == {"1": completed, "2": pending}
 
 
@@ -169,17 +169,17 @@ def test_an_order_that_names_a_duplicate_as_its_second_imei_answers_where_the_ow
 
 
 def test_the_items_of_a_batch_come_in_its_order_with_their_own_orders_or_those_that_answer(
-    database: IMEIDatabase,
+    file_database: IMEIDatabase,
 ) -> None:
-    store(database, "2", order_id="known", carrier="AT&T")
-    store(database, "3", order_id="of nobody here", carrier="no")
-    batch = repeated(database, "3", "2", "1")
-    store(database, "3", order_id="mine", carrier="T-Mobile", batch_id=batch.batch_id)
-    with database.write() as connection:
+    store(file_database, "2", order_id="known", carrier="AT&T")
+    store(file_database, "3", order_id="of nobody here", carrier="no")
+    batch = repeated(file_database, "3", "2", "1")
+    store(file_database, "3", order_id="mine", carrier="T-Mobile", batch_id=batch.batch_id)
+    with file_database.write() as connection:
         waits = items.c.imei == "1"
         connection.execute(update(items).where(waits).values(outcome=Outcome.REFUSED, message="no such phone"))
-    planned(database, 2)
-    rows = order_queries.items_with_orders(database, batch, 0, 10, None)
+    planned(file_database, 2)
+    rows = order_queries.items_with_orders(file_database, batch, 0, 10, None)
     assert [(row.imei, row.order_id, row.carrier, row.message) for row in rows if row.outcome != "duplicate"] == [
         ("1", None, None, "no such phone")
     ]
@@ -188,22 +188,22 @@ def test_the_items_of_a_batch_come_in_its_order_with_their_own_orders_or_those_t
         ("2", "known", "AT&T"),
         ("1", None, None),
     ]
-    assert order_queries.items_with_orders(database, batch, rows[0].item_id, 1, None) == [rows[1]]
-    assert order_queries.items_with_orders(database, batch, 0, 10, "refused") == [rows[2]]
-    plain = list(order_queries.result_items(database, batch.batch_id))
+    assert order_queries.items_with_orders(file_database, batch, rows[0].item_id, 1, None) == [rows[1]]
+    assert order_queries.items_with_orders(file_database, batch, 0, 10, "refused") == [rows[2]]
+    plain = list(order_queries.result_items(file_database, batch.batch_id))
     assert [(row.imei, row.order_id) for row in plain] == [("3", "mine"), ("2", None), ("1", None)]
-    assert list(order_queries.result_items(database, 99)) == []
+    assert list(order_queries.result_items(file_database, 99)) == []
 
 
 # Figures and words for pages
 
 
-def test_a_day_of_the_chart_has_its_orders_and_the_last_day_is_today(database: IMEIDatabase) -> None:
+def test_a_day_of_the_chart_has_its_orders_and_the_last_day_is_today(file_database: IMEIDatabase) -> None:
     now = utc_now()
     for days, verdict in ((0, "pass"), (0, None), (13, "fail"), (14, "fail"), (None, "fail")):
         date = None if days is None else now - timedelta(days=days)
-        store(database, NUMBER, order_date=date, verdict=verdict, credits=0.25)
-    chart = order_queries.daily(database)
+        store(file_database, NUMBER, order_date=date, verdict=verdict, credits=0.25)
+    chart = order_queries.daily(file_database)
     assert (len(chart), chart[0].day, chart[-1].day) == (14, (now - timedelta(days=13)).date(), now.date())
     assert [(day.orders, day.spent) for day in (chart[0], chart[1], chart[-1])] == [(1, 0.25), (0, 0.0), (2, 0.5)]
     assert (chart[0].verdicts.failed, chart[-1].verdicts.passed) == (1, 1)
@@ -220,31 +220,31 @@ def test_orders_are_counted_by_status_in_all_and_in_a_batch(database: IMEIDataba
 
 
 def test_the_commonest_words_are_those_of_the_newest_results(
-    database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+    file_database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for carrier in ("old", "B", "A", "A", "", "C", "B"):
-        store(database, NUMBER, carrier=carrier, fmi="ON")
-    store(database, NUMBER, carrier="no result", status="Rejected")
+        store(file_database, NUMBER, carrier=carrier, fmi="ON")
+    store(file_database, NUMBER, carrier="no result", status="Rejected")
     monkeypatch.setattr(order_queries, "NEWEST_RESULTS", 6)
-    assert order_queries.result_counts(database, 2) == {
+    assert order_queries.result_counts(file_database, 2) == {
         "carrier": [("A", 2), ("B", 2)],
         "simlock": [],
         "fmi": [("ON", 6)],
     }
 
 
-def test_a_service_has_the_name_of_its_newest_order_or_its_id(database: IMEIDatabase) -> None:
+def test_a_service_has_the_name_of_its_newest_order_or_its_id(file_database: IMEIDatabase) -> None:
     for service_id, name in (("1", "Old"), ("1", "Zebra"), ("2", None), ("3", "Check")):
-        store(database, NUMBER, service_id=service_id, service_name=name)
-    with database.read() as connection:
+        store(file_database, NUMBER, service_id=service_id, service_name=name)
+    with file_database.read() as connection:
         assert order_queries.ordered_services(connection) == [("2", "2"), ("3", "Check"), ("1", "Zebra")]
 
 
-def test_a_price_before_the_last_change_is_known_of_services_that_changed(database: IMEIDatabase) -> None:
+def test_a_price_before_the_last_change_is_known_of_services_that_changed(file_database: IMEIDatabase) -> None:
     for at, price in enumerate((0.1, 0.2, 0.2)):
         listed = [ServiceInfo("1", "Check", price), ServiceInfo("2", "Other", 0.3)]
-        database.store_services(listed, float(at))
-    assert order_queries.previous_prices(database) == {"1": 0.1}
+        file_database.store_services(listed, float(at))
+    assert order_queries.previous_prices(file_database) == {"1": 0.1}
 
 
 def test_the_tables_of_a_database_are_counted(database: IMEIDatabase, batch: int) -> None:
