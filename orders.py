@@ -6,6 +6,7 @@ Frozen types and enums only. This module must not know HTTP, SQL, files or Flask
 import hashlib
 import hmac
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -220,7 +221,7 @@ class PlacedOrder(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PlacementAnswer:
+class PlacementAnswer(Mapping[str, tuple[Any, ...]]):
     """The provider's readable answer to one placeorder call; answer["orders"] is answer.orders."""
 
     orders: tuple[PlacedOrder, ...] = ()
@@ -229,6 +230,12 @@ class PlacementAnswer:
 
     def __getitem__(self, name: str) -> tuple[Any, ...]:
         return {"orders": self.orders, "duplicates": self.duplicates, "errors": self.errors}[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("orders", "duplicates", "errors"))
+
+    def __len__(self) -> int:
+        return 3
 
 
 @dataclass(frozen=True, slots=True)

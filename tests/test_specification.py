@@ -100,6 +100,7 @@ def test_many_imeis_are_ordered_in_one_call(account: None, wire: responses.Reque
     result = client.place_imei_order(imei=["123456789012345", "123456789012346", "1"], network_id="269")
     assert [order.imei for order in result["orders"]] == ["123456789012345"]
     assert result["duplicates"] == ("123456789012346",)
+    assert "orders" in result and dict(result) == {name: result[name] for name in ("orders", "duplicates", "errors")}
     assert result["errors"] == (("1", "Invalid IMEI: 1"),)
     assert result["orders"] is result.orders
     with pytest.raises(KeyError):
