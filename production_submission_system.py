@@ -355,6 +355,7 @@ class ProductionSubmissionSystem:
         free = self.throttle.permits(self._clock(), len(on_the_wire), self._ahead(answered))
         if not free:
             return []
+        self._room.note_prices(connection)
         chosen = self._claimer.choose(connection, on_the_wire, free, limits)
         self.throttle.orders_wait = len(chosen) == free
         if not chosen:

@@ -58,7 +58,12 @@ class Room:
         """Read what the admins and the leader have stored about this account."""
         states = {state.name: state for state in account_store.accounts(connection)}
         self.state = states.get(self.account)
-        self.prices = account_store.prices(connection).get(self.account, NO_PRICES) if states else NO_PRICES
+        self.note_prices(connection)
+
+    def note_prices(self, connection: Transaction) -> None:
+        """Read what services cost through this account: before each claim, which may follow its prices at once."""
+        is_shared = self.state is not None
+        self.prices = account_store.prices(connection).get(self.account, NO_PRICES) if is_shared else NO_PRICES
 
     @property
     def is_shared(self) -> bool:

@@ -6,10 +6,14 @@ import pytest
 from handmade_calls import one
 from loop_scenes import broken, clear, cleared, hold_ends, lost, notice, pass_time, sending
 from plain_sql import run
+from provider_model import Clock, Model
+from simulated_provider import SERVICE
 from stepped_loop import BALANCE, CALL, DEADLINE, LIST, QUIET, Loop, batch, ready, started
 
 from database import IMEIDatabase
-from storage import lease
+from simulator.knobs import Knobs
+from storage import account_store, lease
+from storage.list_limits import write_list_limit
 from submission import checkpoints
 from submission.checkpoints import DISK_FULL
 from submission.throttle import Throttle
@@ -345,3 +349,21 @@ def test_nothing_is_sent_again_while_the_disk_is_full(loop: Loop, monkeypatch: p
     pass_time(loop, 5.0)
     loop.let_all()
     assert len(loop.sent) == 2
+
+
+def test_an_account_that_is_dearer_than_confirmed_sends_nothing_with_its_first_prices(
+    database: IMEIDatabase, tmp_path: Path
+) -> None:
+    """Its prices are read before its first calls: the calls of that turn went out as if it had none."""
+    account_store.register(database, {"main": "", "b": ""})
+    model = Model(Knobs(history=1, duplicates="never", price_factor=1.25), Clock())
+    with started(database, tmp_path / "kept", model=model, account="b") as loop:
+        with database.write() as connection:
+            connection.exec_driver_sql("UPDATE orders SET account = 'b'")
+            connection.exec_driver_sql("UPDATE services SET price = price / 1.25")
+            write_list_limit(connection, SERVICE, 100, "b")
+        batch_id = batch(loop, 4)
+        for _ in range(3):
+            loop.step(2)
+            loop.let_all()
+        assert (model.charges, loop.outcomes(batch_id)) == ([], ["waiting"] * 4)
