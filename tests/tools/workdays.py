@@ -339,8 +339,10 @@ class Workdays(People):
         spent: Counter[tuple[str, int]] = Counter()
         theirs = {limit.whose: {row[0] for row in self.rows(f"SELECT id FROM batches WHERE {limit.batches}")}
                   for limit in self.limits}  # fmt: skip
+        prices = dict(self.rows("SELECT id, unit_price FROM batches"))
         for charge in self.charges:
             batch_id = of_order.get(str(charge.order_id), of_open.get((charge.imei, charge.service_id)))
+            assert batch_id is None or charge.credits < prices[batch_id] + 1e-6, f"dearer than confirmed: {charge}"
             for limit in self.limits:
                 if batch_id in theirs[limit.whose]:
                     spent[limit.whose, int(charge.time // 86_400)] += round(charge.credits * 1_000_000)
