@@ -6,15 +6,15 @@ Reads and writes only; submission/older_copy.py decides.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, exists, select, update
 
 from database import Transaction
 from orders import BatchState, ChunkState
 from schema import batches, chunks, last_id, skip_ids
 
 
-class PlannedCall(NamedTuple):
-    """A planned chunk of an unfinished batch."""
+class OpenCall(NamedTuple):
+    """A chunk that is planned or on the wire."""
 
     chunk_id: int
     attempt: int  #: how often it was sent
@@ -30,18 +30,28 @@ def skip_batch_ids(connection: Transaction, last: int) -> None:
     skip_ids(connection, batches, last)
 
 
-def unfinished_ids(connection: Connection) -> Sequence[int]:
-    """Return the ids of the batches that are running or paused, oldest first."""
-    unfinished = select(batches.c.id).where(batches.c.state != BatchState.FINISHED).order_by(batches.c.id)
-    return connection.execute(unfinished).scalars().all()
+def open_batches(connection: Connection) -> Sequence[int]:
+    """Return the ids of the batches of which something may still be sent, also again, oldest first."""
+    doubted = exists().where(chunks.c.batch_id == batches.c.id, chunks.c.state == ChunkState.IN_DOUBT)
+    unfinished = select(batches.c.id).where((batches.c.state != BatchState.FINISHED) | doubted)
+    return connection.execute(unfinished.order_by(batches.c.id)).scalars().all()
 
 
-def planned_calls(connection: Connection, batch_id: int) -> list[PlannedCall]:
-    """Return the planned chunks of a batch."""
-    planned = select(chunks.c.id, chunks.c.attempt).where(
-        chunks.c.batch_id == batch_id, chunks.c.state == ChunkState.PLANNED
-    )
-    return [PlannedCall(*row) for row in connection.execute(planned)]
+def open_calls(connection: Connection, batch_id: int) -> list[OpenCall]:
+    """Return the chunks of a batch that are planned or on the wire."""
+    states = chunks.c.state.in_([ChunkState.PLANNED, ChunkState.SENDING])
+    found = select(chunks.c.id, chunks.c.attempt).where(chunks.c.batch_id == batch_id, states)
+    return [OpenCall(*row) for row in connection.execute(found)]
+
+
+def last_chunk_id(connection: Connection) -> int:
+    """Return the largest chunk id that this database ever gave; 0 before the first chunk."""
+    return last_id(connection, chunks)
+
+
+def skip_chunk_ids(connection: Transaction, last: int) -> None:
+    """Give the next chunk an id beyond `last`."""
+    skip_ids(connection, chunks, last)
 
 
 def set_attempts(connection: Transaction, attempts: Mapping[int, int]) -> None:

@@ -5,9 +5,13 @@ know. This module sends nothing.
 """
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from database import IMEIDatabase, Transaction, write_setting
-from storage import automation_store, batch_recovery
+from orders import ChunkState
+from settings import MAIN_ACCOUNT
+from storage import automation_store, batch_recovery, call_queries, chunk_moves
 from storage.batch_states import pause_all, resume_self_resuming
 from storage.call_records import write_intents
 from storage.history_mark import OLDER_COPY
@@ -24,6 +28,8 @@ RESTORED = (
     " anything is ordered, so that nothing is paid twice."
 )
 
+ANSWERED_LATER = "sent again since: an answer to a later call is kept"
+
 
 def older_copy_objection(database: IMEIDatabase) -> str:
     """Return why nothing may be ordered with this database as it is, or ""."""
@@ -31,8 +37,12 @@ def older_copy_objection(database: IMEIDatabase) -> str:
 
 
 def accept_older_copy(database: IMEIDatabase) -> None:
-    """Remove the objection: the orders were restored."""
-    database.set_setting(OLDER_COPY, "")
+    """Remove the objection: the orders were restored. What else the kept answers say is recorded by the next leader."""
+    folders = _of_accounts(Checkpoints(database.folder / "checkpoints")) if database.is_file else []
+    with database.write() as connection:
+        for account, folder in folders:
+            _take_up(connection, folder, account)
+        write_setting(connection, OLDER_COPY, "")
 
 
 def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bool:
@@ -40,8 +50,7 @@ def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bo
 
     Then nothing planned is sent until a person resumes it, and new batches get ids beyond those. Safe to repeat.
     """
-    folders = (checkpoints, *checkpoints.of_accounts().values())
-    last = max((batch_id for folder in folders for batch_id in folder.batches()), default=0)
+    last = _last_batch(checkpoints)
     with database.read() as connection:
         if batch_recovery.last_batch_id(connection) >= last:
             return False
@@ -54,8 +63,9 @@ def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bo
 def has_unrecorded_answers(database: IMEIDatabase, checkpoints: Checkpoints) -> bool:
     """Return whether answers are kept that the next leader would record first."""
     with database.read() as connection:
-        newest = batch_recovery.last_batch_id(connection)
-        return newest < max(checkpoints.batches(), default=0) or bool(_answered_later(connection, checkpoints))
+        if batch_recovery.last_batch_id(connection) < _last_batch(checkpoints):
+            return True
+        return any(_find_newer(connection, folder) for _, folder in _of_accounts(checkpoints))
 
 
 def stop_restored(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
@@ -66,35 +76,72 @@ def stop_restored(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
 
 
 def reopen_answered(connection: Transaction, checkpoints: Checkpoints, account: str) -> None:
-    """Set planned chunks whose answers are kept already to sending, so that the recovery records these answers.
+    """Set chunks whose answers are kept already to sending, so that the recovery records these answers.
 
     If there is one, the database is an older copy, and its other planned calls may have been sent too: all is stopped.
     """
-    answered = _answered_later(connection, checkpoints)
-    if answered:
-        batch_recovery.set_attempts(connection, {chunk_id: attempt - 1 for chunk_id, attempt in answered.items()})
-        write_intents(connection, list(answered), account)
+    if _take_up(connection, checkpoints, account):
         stop_all(connection)
 
 
 def stop_where_answered(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
-    """Stop everything where answers are kept to planned calls of an account that does not recover them here.
+    """Stop everything where answers are kept to calls of an account that does not recover them here.
 
     The database is an older copy, and another account would send again what was paid.
     """
     with database.write() as connection:
-        if _answered_later(connection, checkpoints):
+        if _find_newer(connection, checkpoints):
             stop_all(connection)
 
 
-def _answered_later(connection: Transaction, checkpoints: Checkpoints) -> dict[int, int]:
-    """Return chunk id → newest kept attempt, of planned chunks that were answered later than the database knows."""
-    found = dict[int, int]()
-    for batch_id in batch_recovery.unfinished_ids(connection):
+@dataclass(frozen=True, slots=True)
+class _Newer:
+    """What was answered later than the database knows, in batches of which something may still be sent."""
+
+    answered: Mapping[int, int]  #: chunk id → newest kept attempt, of chunks that are planned or on the wire
+    last_chunk: int  #: the largest id of a chunk that the database never had; 0 where there is none
+
+    def __bool__(self) -> bool:
+        return bool(self.answered or self.last_chunk)
+
+
+def _find_newer(connection: Transaction, checkpoints: Checkpoints) -> _Newer:
+    last, found, unknown = batch_recovery.last_chunk_id(connection), dict[int, int](), 0
+    for batch_id in batch_recovery.open_batches(connection):
         kept = checkpoints.newest_attempts(batch_id)
-        planned = batch_recovery.planned_calls(connection, batch_id)
-        found |= {call.chunk_id: kept[call.chunk_id] for call in planned if kept.get(call.chunk_id, 0) > call.attempt}
-    return found
+        calls = batch_recovery.open_calls(connection, batch_id)
+        found |= {call.chunk_id: kept[call.chunk_id] for call in calls if kept.get(call.chunk_id, 0) > call.attempt}
+        if max(kept, default=0) > last:  # read with care: a result text may look like the header of an answer
+            unknown = max(unknown, *(answer.chunk_id for answer in checkpoints.answers(batch_id)))
+    return _Newer(found, unknown if unknown > last else 0)
+
+
+def _take_up(connection: Transaction, checkpoints: Checkpoints, account: str) -> bool:
+    """Let the recovery record what was answered later than the database knows. Return whether anything was.
+
+    New chunks get ids beyond those that were answered: their answers would be taken for each other's.
+    """
+    newer = _find_newer(connection, checkpoints)
+    for chunk in call_queries.open_chunks(connection, ChunkState.SENDING) if newer.answered else ():
+        if chunk.chunk_id in newer.answered:  # it was sent again, so this attempt certainly placed nothing
+            chunk_moves.release(connection, chunk, ANSWERED_LATER)
+    if newer.answered:
+        attempts = {chunk_id: attempt - 1 for chunk_id, attempt in newer.answered.items()}
+        batch_recovery.set_attempts(connection, attempts)
+        write_intents(connection, list(newer.answered), account)
+    if newer.last_chunk:
+        batch_recovery.skip_chunk_ids(connection, newer.last_chunk)
+    return bool(newer)
+
+
+def _of_accounts(checkpoints: Checkpoints) -> list[tuple[str, Checkpoints]]:
+    """Return each account of which answers may be kept, with their folder."""
+    return [(MAIN_ACCOUNT, checkpoints), *checkpoints.of_accounts().items()]
+
+
+def _last_batch(checkpoints: Checkpoints) -> int:
+    """Return the largest id of a batch of which an answer of any account is kept; 0 where there is none."""
+    return max((batch_id for _, folder in _of_accounts(checkpoints) for batch_id in folder.batches()), default=0)
 
 
 def stop_all(connection: Transaction, sentence: str = SENTENCE) -> None:

@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from handmade_calls import planned
+from handmade_calls import call, planned
 from older_copies import FEW, MANY, KnowsNothing, browser_on, order_all_and_put_back, put_in_place, restore_orders
+from plain_sql import run
 from planted_kills import CHUNK
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, judge, system
 from web_client import words
@@ -144,3 +146,46 @@ def test_a_planned_call_that_was_answered_is_sending_again_under_the_attempt_tha
     assert left == ([second] if kept_attempt else [first, second])
     assert is_running is not bool(kept_attempt)
     assert batch_older_copy.older_copy_objection(database) == (SENTENCE if kept_attempt else "")
+
+
+@pytest.mark.parametrize("account", ["main", "b"])
+def test_an_answer_to_a_call_that_the_database_never_had_stops_it_once(
+    settings: Settings, database: IMEIDatabase, account: str
+) -> None:
+    """Such as one that repeated a call in doubt, or a part of one that was too long: a person would repeat it again."""
+    batch_id, [chunk_id] = planned(database, 2)
+    with database.write() as connection:
+        run(connection, "UPDATE batches SET state = 'finished'")
+        run(connection, "UPDATE chunks SET state = 'in_doubt'")
+        run(connection, "UPDATE items SET outcome = 'in_doubt'")
+    everything = Checkpoints(settings.data_dir / "checkpoints")
+    kept = everything.of_account(account)
+    seems_so = b"\nhammer-checkpoint 77 1 3 " + b"0" * 64 + b"\nabc"
+    kept.keep(Chunk(chunk_id, batch_id, SERVICE, 1, 1, ()), b"<result>" + seems_so + b"</result>")
+    assert not has_unrecorded_answers(database, everything)
+    kept.keep(Chunk(chunk_id + 5, batch_id, SERVICE, 1, 1, ()), b"<result/>")
+    assert has_unrecorded_answers(database, everything)
+    with database.write() as connection:
+        reopen_answered(connection, kept, account)
+    assert batch_older_copy.older_copy_objection(database) == SENTENCE
+    batch_older_copy.accept_older_copy(database)
+    with database.write() as connection:
+        reopen_answered(connection, kept, account)
+    assert batch_older_copy.older_copy_objection(database) == ""
+    assert planned(database, 1, first=10)[1] == [chunk_id + 6]  # its answer would be taken for that of the lost one
+
+
+def test_a_call_on_the_wire_is_recorded_by_the_answer_to_its_newest_attempt(
+    settings: Settings, database: IMEIDatabase
+) -> None:
+    sent = call(database, imeis(2))
+    kept = Checkpoints(settings.data_dir / "checkpoints")
+    kept.keep(sent, b"<result/>")
+    assert not has_unrecorded_answers(database, kept)
+    kept.keep(replace(sent, attempt=3), b"<result/>")
+    with database.write() as connection:
+        reopen_answered(connection, kept, "main")
+        [found] = call_queries.open_chunks(connection, ChunkState.SENDING)
+        ended = run(connection, "SELECT result FROM attempts WHERE id = ?", sent.attempt_id).scalar_one()
+    assert (found.chunk_id, found.attempt, ended) == (sent.chunk_id, 3, "not placed")
+    assert batch_older_copy.older_copy_objection(database) == SENTENCE

@@ -1,0 +1,98 @@
+"""Data that is older than what was sent since: whatever the kept answers show is found before anything is sent again.
+
+The provider never refuses a duplicate, lists nothing, and tells no balance: only the kept answers show what was paid.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from batch_checks import new_batch, outcomes
+from older_copies import put_in_place, restore_orders
+from simulated_provider import Knobs, Simulator, judge, system
+
+from database import IMEIDatabase
+from production_submission_system import ProductionSubmissionSystem
+from settings import Settings
+from storage import batch_states, call_queries, call_records
+from submission.checkpoints import Checkpoints
+from submission.older_copy import SENTENCE, older_copy_objection, stop_restored
+
+pytestmark = pytest.mark.usefixtures("quick_looks")
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(Knobs(history=1, duplicates="never")) as running:
+        yield running
+
+
+@contextmanager
+def blind(simulator: Simulator, database: IMEIDatabase, **options: Any) -> Iterator[ProductionSubmissionSystem]:
+    """A system whose provider shows nothing of what it was paid for."""
+    simulator.set(listing="off", accountinfo="off")
+    with system(simulator, database, in_use=False, patience=0.5, **options) as running:
+        yield running
+
+
+def test_a_call_on_the_wire_that_was_refused_and_then_answered_is_not_sent_a_third_time(
+    simulator: Simulator, settings: Settings
+) -> None:
+    with IMEIDatabase(settings.database_path) as database:
+        batch_id = new_batch(database, 4, 4)
+        copy = database.backup(settings.data_dir / "backups")
+        with IMEIDatabase(copy) as older, older.write() as connection:
+            [(chunk_id, _)] = call_queries.planned_chunks(connection, batch_id, 1)
+            call_records.write_intents(connection, [chunk_id])
+        simulator.set(fault="maintenance", fault_when="before", fault_limit=1)
+        with system(simulator, database, chunk_size=4) as running:
+            assert running.run_batch(batch_id).successful == 4
+    put_in_place(copy, settings.database_path)
+    with IMEIDatabase(settings.database_path) as database:
+        with blind(simulator, database, chunk_size=4) as running:
+            running.run_batch(batch_id)
+        assert outcomes(database, batch_id) == {"ordered": 4}
+        assert judge(simulator, database) == (0, 0)
+        assert older_copy_objection(database) == SENTENCE
+
+
+def test_after_a_rebuild_nothing_is_stopped_again_by_what_an_answer_does_not_name(
+    simulator: Simulator, settings: Settings
+) -> None:
+    """The rest of a call whose answer restored some of its orders: its outcome is that of the answer."""
+    with IMEIDatabase(settings.database_path) as database:
+        batch_id = new_batch(database, 6, 3)
+        copy = database.backup(settings.data_dir / "backups")
+        simulator.set(fault="fewer", fault_limit=1)
+        with system(simulator, database, chunk_size=3) as running:
+            running.run_batch(batch_id)
+    put_in_place(copy, settings.database_path)
+    with IMEIDatabase(settings.database_path) as database, blind(simulator, database, chunk_size=3) as running:
+        running.run_batch(batch_id)
+        assert older_copy_objection(database) == SENTENCE
+        simulator.set(listing="on", accountinfo="on")
+        assert restore_orders(running, database)
+        with database.write() as connection:
+            batch_states.resume(connection, batch_id)
+        result = running.run_batch(batch_id)
+        assert older_copy_objection(database) == ""
+        assert (result.waiting, judge(simulator, database)[0]) == (0, 0)
+
+
+def test_a_batch_that_is_rebuilt_before_the_first_start_goes_on_with_it(
+    simulator: Simulator, settings: Settings
+) -> None:
+    with IMEIDatabase(settings.database_path) as database:
+        batch_id = new_batch(database, 6, 3)
+        copy = database.backup(settings.data_dir / "backups")
+        simulator.set(fault="fewer", fault_limit=1)
+        with system(simulator, database, chunk_size=3) as running:
+            running.run_batch(batch_id)
+    put_in_place(copy, settings.database_path)
+    with IMEIDatabase(settings.database_path) as database, system(simulator, database, chunk_size=3) as running:
+        stop_restored(database, Checkpoints(settings.data_dir / "checkpoints"))
+        assert restore_orders(running, database)
+        running.run_batch(batch_id)
+        assert older_copy_objection(database) == ""
+        assert judge(simulator, database)[0] == 0
