@@ -28,7 +28,7 @@ from results import (
 from runner import audit_or_follow, taking_the_lead
 from settings import MAIN_ACCOUNT
 from simulator import DemoError
-from submission import LOST, Checkpoints, accept_older_copy, older_copy_objection, seconds_to_wait
+from submission import LOST, RESTORED, Checkpoints, accept_older_copy, older_copy_objection, seconds_to_wait
 
 #: Exit codes: both sides agree; they differ, or could not be compared to the end.
 AGREE, DIFFER = 0, 1
@@ -110,7 +110,8 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool, sure: bool) -> bool:
     if rows and not yes and not click.confirm(f"Restore {plural(rows, 'order')}?", err=True):
         raise click.ClickException("Nothing was restored.")
     reports = [rebuild_records(backend.database, plan) for plan in plans]
-    short = [] if sure or older_copy_objection(backend.database) != LOST else _short(plans)
+    needs_list = older_copy_objection(backend.database) in (LOST, RESTORED) and not sure
+    short = _short(plans) if needs_list else []
     complete = not (unasked or short) and all(report.complete for report in reports)
     record(backend.database, "rebuild", restored=sum(report.restored[0] for report in reports), complete=complete)
     for report in reports:
@@ -128,7 +129,7 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool, sure: bool) -> bool:
 
 
 def _short(plans: Sequence[RebuildPlan]) -> list[str]:
-    """Return the accounts whose lists do not reach back to what the database knew: it keeps no answers on a server."""
+    """Return the accounts whose lists do not reach back to what the database knew: no newer answers are kept."""
     return [plan.account for plan in plans if not plan.report.reaches_back]
 
 

@@ -43,6 +43,7 @@ from submission.listing import Look
 from submission.looks import ListProvider, ListReader, Lookout
 from submission.lost_commits import LOST, seconds_to_wait, stop_where_commits_are_lost
 from submission.older_copy import (
+    RESTORED,
     accept_older_copy,
     has_unrecorded_answers,
     older_copy_objection,

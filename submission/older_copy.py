@@ -69,10 +69,14 @@ def has_unrecorded_answers(database: IMEIDatabase, checkpoints: Checkpoints) -> 
 
 
 def stop_restored(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
-    """Stop all orders of a database that is about to be restored, until its missing orders are rebuilt."""
+    """Stop all orders of a database that is about to be restored, until its missing orders are rebuilt.
+
+    Where nothing newer is kept beside it, as on another machine, the provider's list must reach back to what it knows.
+    """
     if not recognise_older_copy(database, checkpoints):
+        has_answers = has_unrecorded_answers(database, checkpoints)
         with database.write() as connection:
-            stop_all(connection, RESTORED)
+            stop_all(connection, SENTENCE if has_answers else RESTORED)
 
 
 def reopen_answered(connection: Transaction, checkpoints: Checkpoints, account: str) -> None:

@@ -58,7 +58,7 @@ def test_after_a_restore_nothing_is_ordered_before_the_orders_are_completed(
     with IMEIDatabase(settings.database_path) as database, system(simulator, database, chunk_size=CHUNK) as running:
         browser = browser_on(database, settings)
         sentence = older_copy.older_copy_objection(database)
-        assert sentence == (SENTENCE if later == "a newer batch" else RESTORED)
+        assert sentence == (RESTORED if later == "nothing" else SENTENCE)
         assert sentence in words(browser.get("/status"))
         if later == "the same batch":
             page_of_batch = browser.led_back(browser.post(f"/batches/{first}/resume", {"price": "0.08"}))
