@@ -10,7 +10,7 @@ from amounts import money, plural
 from commands.audit_log import record
 from commands.backups import settings_alone
 from database import DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
-from results import MoveError, MovePlan, MoveReport, move, plan_move, undo_move
+from results import MoveError, MovePlan, MoveReport, move, note_completed, plan_move, undo_move
 from settings import Settings, SettingsError, database_url
 from sqlite_file import InUseError
 from submission import Checkpoints
@@ -58,6 +58,7 @@ def _move(settings: Settings, address: str, yes: bool, replace: bool) -> None:
         plan = plan_move(source, target, _checkpoints(settings))
         place = target.engines.place
         if plan.done is not None and not replace:
+            note_completed(source)
             click.echo(f"{source.path} was moved to {place} on {plan.done.moved_at[:10]}. Nothing is left to do.")
             return
         if plan.lost and not replace:

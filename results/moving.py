@@ -92,7 +92,14 @@ def move(source: IMEIDatabase, target: IMEIDatabase, plan: MovePlan, tell: Tell)
             move_marks.leave(old, LEFT.format(source.path, noted.place, noted.moved_at[:10]))
     except CopyError as error:
         raise MoveError(str(error)) from error
+    note_completed(source)
     return MoveReport(checked, tuple(repairs), report.problem)
+
+
+def note_completed(source: IMEIDatabase) -> None:
+    """Note in the file that the server holds all of it. A server that was emptied since cannot tell."""
+    with source.write() as connection:
+        move_marks.note_completed(connection)
 
 
 def undo_move(source: IMEIDatabase, target: IMEIDatabase | None, checkpoints: Checkpoints) -> bool:
@@ -103,10 +110,10 @@ def undo_move(source: IMEIDatabase, target: IMEIDatabase | None, checkpoints: Ch
     Raises MoveError.
     """
     with source.read() as connection:
-        ours = move_marks.read_move(connection)
+        ours, was_completed = move_marks.read_move(connection), move_marks.was_completed(connection)
     if ours is None:
         raise MoveError(f"{source.path} was not moved. It is in use as it is.")
-    was_completed = target is None or _leave_server(source, target, ours)
+    was_completed |= target is None or _leave_server(source, target, ours)
     if was_completed:
         stop_restored(source, checkpoints)
     with source.write() as connection:

@@ -28,6 +28,8 @@ from schema import (
 
 #: The setting with the newest move of a database.
 MOVE = "move"
+#: The setting of the file that says that its newest move was completed, whatever became of the server since.
+COMPLETED = "move_completed"
 #: Why this database may not be used any more, for a SELECT of something else: it is asked with every intent.
 STORED = select(stored_settings.c.value).where(stored_settings.c.key == MOVED_AWAY).scalar_subquery().label(MOVED_AWAY)
 #: Tables whose rows somebody would miss. What the program writes by itself when it starts is not among them.
@@ -56,6 +58,16 @@ def write_move(connection: Transaction, move: Move) -> None:
     write_setting(connection, MOVE, json.dumps(asdict(move)))
 
 
+def note_completed(connection: Transaction) -> None:
+    """Note in a file that the server has all of it: from then on the server may order."""
+    write_setting(connection, COMPLETED, "1")
+
+
+def was_completed(connection: Connection) -> bool:
+    """Return whether it is known that the newest move of this file was completed."""
+    return bool(read_setting(connection, COMPLETED))
+
+
 def leave(connection: Transaction, why: str) -> None:
     """Let nobody work with this database any more. why: what a person reads who tries."""
     write_setting(connection, MOVED_AWAY, why)
@@ -63,7 +75,7 @@ def leave(connection: Transaction, why: str) -> None:
 
 def forget_move(connection: Transaction) -> None:
     """Let this database be used as if it had never been moved."""
-    connection.execute(delete(stored_settings).where(stored_settings.c.key.in_([MOVE, MOVED_AWAY])))
+    connection.execute(delete(stored_settings).where(stored_settings.c.key.in_([MOVE, MOVED_AWAY, COMPLETED])))
 
 
 def go_on_at(connection: Transaction, place: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from database import IMEIDatabase, UnusableDatabaseError
 from orders import Chunk
-from results import MoveError, MoveReport, move, plan_move, undo_move
+from results import MoveError, MoveReport, move, moving, plan_move, undo_move
 from settings import Settings
 from storage import audit_chain, lease, move_marks
 from submission import Checkpoints, older_copy_objection
@@ -124,16 +124,32 @@ def test_a_move_back_stops_the_server_and_waits_for_the_orders_that_it_placed(
 
 
 def test_a_move_back_from_a_server_without_the_copy_needs_nothing_else(
-    used: IMEIDatabase, server_database: IMEIDatabase, checkpoints: Checkpoints
+    used: IMEIDatabase, server_database: IMEIDatabase, checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill between the two commits leaves such a file."""
-    moved(used, server_database, checkpoints)
+    with monkeypatch.context() as patch:
+        patch.setattr(moving, "note_completed", lambda _: None)
+        moved(used, server_database, checkpoints)
     with server_database.write() as connection:
         move_marks.forget_move(connection)
     with opened(used) as source:
         assert not undo_move(source, server_database, checkpoints)
     with IMEIDatabase(used.path) as back:
         assert older_copy_objection(back) == ""
+
+
+def test_a_move_back_from_a_server_that_was_emptied_since_waits_for_the_orders_that_it_placed(
+    used: IMEIDatabase, server_database: IMEIDatabase, checkpoints: Checkpoints
+) -> None:
+    """Nothing on it tells that it has ordered."""
+    moved(used, server_database, checkpoints)
+    with server_database.write() as connection:
+        move_marks.forget_move(connection)
+    with opened(used) as source:
+        assert undo_move(source, server_database, checkpoints)
+    with IMEIDatabase(used.path) as back:
+        assert "rebuild-from-provider" in older_copy_objection(back)
+        assert back.get_setting(move_marks.COMPLETED) is None
 
 
 def test_a_move_back_names_the_server_that_the_file_was_moved_to(
