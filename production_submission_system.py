@@ -243,6 +243,7 @@ class ProductionSubmissionSystem:
         if not claimed:
             return
         self._account.sent()
+        self._ownership.sent(claimed)
         for chunk in claimed:
             self._in_flight[chunk.chunk_id] = chunk
         self.carrier.send(claimed, self.throttle.start(self._clock(), len(claimed)))
@@ -366,6 +367,7 @@ class ProductionSubmissionSystem:
         """Write the intents of calls, and hand them to the carrier with the same commit. Raises LeaseLostError."""
         self._ownership.check(connection)
         claimed = write_intents(connection, chunk_ids, self.options.account)
+        self._ownership.check_new(claimed)
         self.carrier.hand_over(connection, claimed)
         return claimed
 

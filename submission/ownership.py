@@ -7,9 +7,11 @@ provider's list was read, and is paused where the list or the balance shows that
 import logging
 import os
 import socket
+from collections.abc import Sequence
 
 from amounts import money
 from database import IMEIDatabase, Transaction
+from orders import Chunk
 from storage import account_mark, balance_store, batch_states, history_mark, lease, move_marks
 from storage.account_mark import AccountMark
 from storage.balance_store import Reading
@@ -23,6 +25,8 @@ logger = logging.getLogger(__name__)
 JUST_NOW = 10.0
 #: Looks at the provider's list that must fail before work of an earlier process goes on without one.
 LOOKS_WITHOUT_ANSWER = 3
+#: Why a process sends nothing more whose database gives the ids of its calls once more.
+GIVEN_AGAIN = "An older database was put in the place of this one while the program ran."
 MOVED = (
     "This database was moved or copied, and the provider does not list its orders: make sure that no other copy of it"
     " is at work, then resume the batch."
@@ -55,6 +59,7 @@ class Ownership:
         self._looked = frozenset[int]()  #: batches for which the look was taken
         self._balance_before: Reading | None = None  #: the newest one that an earlier process has read
         self._failed_looks = 0
+        self._newest_attempt = 0  #: the largest id of a call that was begun with this lease
 
     @property
     def has_lease(self) -> bool:
@@ -68,7 +73,7 @@ class Ownership:
     def take(self, connection: Transaction) -> None:
         """Take the lease, also from another process."""
         holder = f"process {os.getpid()} on {socket.gethostname()}"
-        self.was_overtaken = False
+        self.was_overtaken, self._newest_attempt = False, 0
         self._lease = lease.take(connection, holder, self._database.engines.place, self._account)
         self._balance_before = balance_store.newest_reading(connection, self._account)
 
@@ -90,6 +95,18 @@ class Ownership:
             check_account(row.account_mark if row else None, self._mark)
         except OtherAccountError as error:
             raise lease.LeaseLostError(str(error)) from error
+
+    def check_new(self, claimed: Sequence[Chunk]) -> None:
+        """Raise LeaseLostError where calls have ids that earlier calls had: an older copy was written over the file.
+
+        Such a copy would send again what was sent since.
+        """
+        if any(chunk.attempt_id <= self._newest_attempt for chunk in claimed):
+            raise lease.LeaseLostError(GIVEN_AGAIN)
+
+    def sent(self, claimed: Sequence[Chunk]) -> None:
+        """Note calls whose intents are on disk."""
+        self._newest_attempt = max(self._newest_attempt, *(chunk.attempt_id for chunk in claimed))
 
     def lose(self, error: lease.LeaseLostError) -> None:
         """Give up the right to send: this process only records the answers to the calls that it has sent."""

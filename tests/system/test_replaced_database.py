@@ -5,6 +5,7 @@ The provider never refuses a duplicate: what the older file would send again wou
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from batch_checks import (
@@ -28,6 +29,7 @@ from database import DatabaseReplacedError, IMEIDatabase
 from engines import REPLACED
 from orders import BatchState
 from settings import Settings
+from sqlite_file import dbapi
 from storage import batch_states, call_queries, chunk_moves
 from storage.batch_creation import NewBatch, create_batch
 from submission.older_copy import SENTENCE
@@ -71,6 +73,30 @@ def test_a_file_replaced_under_the_running_program_stops_it_loudly(
             assert found(database, batch_id).state is BatchState.PAUSED  # not before the orders were restored
             restore_orders(running, database)
             browser_on(database, settings).post(f"/batches/{batch_id}/resume")
+            running.run_batch(batch_id)
+        assert_all_paid_once(simulator, database, batch_id)
+
+
+def test_a_file_filled_with_a_copy_of_the_same_run_sends_nothing_twice(
+    simulator: Simulator, settings: Settings
+) -> None:
+    """As by `.restore` of the sqlite3 shell: it is the same file, and the copy has the lease of this process."""
+    with IMEIDatabase(settings.database_path) as database:
+        batch_id = new_batch(database, TOTAL, CHUNK)
+        with system(simulator, database, workers=2, chunk_size=CHUNK) as running:
+            with at_work(running):
+                wait_until(lambda: paid_calls(simulator) >= 2, "the first calls")
+                copy = database.backup(settings.data_dir / "backups")
+                wait_until(lambda: paid_calls(simulator) >= 6 and waits(simulator) > 0, "calls are on the wire")
+                with closing(dbapi.connect(copy)) as older, closing(dbapi.connect(database.path)) as live:
+                    older.backup(live)
+                wait_until(lambda: running.was_overtaken, "the next calls")
+            running.run_batch(batch_id)
+            assert found(database, batch_id).notice == SENTENCE
+            assert 6 * CHUNK <= len(simulator.charges()) < TOTAL
+            restore_orders(running, database)
+            with database.write() as connection:
+                batch_states.resume(connection, batch_id)
             running.run_batch(batch_id)
         assert_all_paid_once(simulator, database, batch_id)
 
