@@ -97,7 +97,8 @@ def move(source: IMEIDatabase, target: IMEIDatabase, plan: MovePlan, tell: Tell)
 
 
 def note_completed(source: IMEIDatabase) -> None:
-    """Note in the file that the server holds all of it. A server that was emptied since cannot tell."""
+    """Note in the file, and beside it, that the server holds all of it: an emptied one or an older file cannot tell."""
+    Checkpoints(source.folder / "checkpoints").moved.touch()
     with source.write() as connection:
         move_marks.note_completed(connection)
 
@@ -118,6 +119,7 @@ def undo_move(source: IMEIDatabase, target: IMEIDatabase | None, checkpoints: Ch
         stop_restored(source, checkpoints)
     with source.write() as connection:
         move_marks.forget_move(connection)
+    checkpoints.moved.unlink(missing_ok=True)
     return was_completed
 
 

@@ -81,6 +81,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        #: There while the database beside it is one that was moved to a server, which keeps no answers here.
+        self.moved = folder / "moved"
         self._ballast = folder / "ballast"
         self._logs: dict[int, _Log] = {}
         self._opening = threading.Lock()

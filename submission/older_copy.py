@@ -8,10 +8,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from database import IMEIDatabase, Transaction, write_setting
+from database import IMEIDatabase, Transaction, read_setting, write_setting
 from orders import ChunkState
 from settings import MAIN_ACCOUNT
-from storage import automation_store, batch_recovery, call_queries, chunk_moves
+from storage import automation_store, batch_recovery, call_queries, chunk_moves, move_marks
 from storage.batch_states import pause_all, resume_self_resuming
 from storage.call_records import write_intents
 from storage.history_mark import OLDER_COPY
@@ -43,13 +43,17 @@ def accept_older_copy(database: IMEIDatabase) -> None:
         for account, folder in folders:
             _take_up(connection, folder, account)
         write_setting(connection, OLDER_COPY, "")
+    for _, folder in folders:
+        folder.moved.unlink(missing_ok=True)
 
 
 def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bool:
     """Return whether answers are kept of batches that this database has never had.
 
-    Then nothing planned is sent until a person resumes it, and new batches get ids beyond those. Safe to repeat.
+    Then nothing planned is sent until a person resumes it, and new batches get ids beyond those. A file that stands in
+    the place of one that was moved to a server is stopped, too: what the server ordered is not kept. Safe to repeat.
     """
+    _stop_where_moved(database, checkpoints)
     last = _last_batch(checkpoints)
     with database.read() as connection:
         if batch_recovery.last_batch_id(connection) >= last:
@@ -141,6 +145,15 @@ def _take_up(connection: Transaction, checkpoints: Checkpoints, account: str) ->
 def _of_accounts(checkpoints: Checkpoints) -> list[tuple[str, Checkpoints]]:
     """Return each account of which answers may be kept, with their folder."""
     return [(MAIN_ACCOUNT, checkpoints), *checkpoints.of_accounts().items()]
+
+
+def _stop_where_moved(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
+    """Stop a file that is a copy from before the move of the one in whose place it stands."""
+    if not (database.is_file and checkpoints.moved.exists()):
+        return
+    with database.write() as connection:
+        if move_marks.read_move(connection) is None and not read_setting(connection, OLDER_COPY):
+            stop_all(connection, RESTORED)
 
 
 def _last_batch(checkpoints: Checkpoints) -> int:

@@ -1,6 +1,7 @@
 """A move to PostgreSQL: what is refused, what goes on there, and that no order can be paid by both databases."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,7 @@ from orders import Chunk
 from results import MoveError, MoveReport, move, moving, plan_move, undo_move
 from settings import Settings
 from storage import audit_chain, lease, move_marks
-from submission import Checkpoints, older_copy_objection
+from submission import RESTORED, Checkpoints, accept_older_copy, older_copy_objection, recognise_older_copy
 
 __all__ = ["used_file_fixture", "used_fixture"]
 
@@ -150,6 +151,35 @@ def test_a_move_back_from_a_server_that_was_emptied_since_waits_for_the_orders_t
     with IMEIDatabase(used.path) as back:
         assert "rebuild-from-provider" in older_copy_objection(back)
         assert back.get_setting(move_marks.COMPLETED) is None
+
+
+def test_a_copy_of_the_file_from_before_the_move_orders_nothing_before_its_orders_are_restored(
+    used: IMEIDatabase, server_database: IMEIDatabase, checkpoints: Checkpoints
+) -> None:
+    """It does not know of the move, and what the server has ordered is not kept beside it."""
+    copy = used.backup(used.folder / "put back")
+    moved(used, server_database, checkpoints)
+    assert not recognise_older_copy(server_database, checkpoints)
+    assert older_copy_objection(server_database) == ""
+    beside = Checkpoints(copy.parent / "checkpoints")
+    shutil.copytree(checkpoints.folder, beside.folder, dirs_exist_ok=True)
+    with IMEIDatabase(copy) as older:
+        recognise_older_copy(older, beside)
+        assert older_copy_objection(older) == RESTORED
+        accept_older_copy(older)
+        recognise_older_copy(older, beside)
+        assert older_copy_objection(older) == ""
+
+
+def test_after_a_move_back_the_file_is_no_copy_of_one_that_was_moved(
+    used: IMEIDatabase, server_database: IMEIDatabase, checkpoints: Checkpoints
+) -> None:
+    moved(used, server_database, checkpoints)
+    with opened(used) as source:
+        undo_move(source, server_database, checkpoints)
+        source.set_setting("older_copy", "")
+        recognise_older_copy(source, checkpoints)
+        assert older_copy_objection(source) == ""
 
 
 def test_a_move_back_names_the_server_that_the_file_was_moved_to(
