@@ -185,13 +185,15 @@ def until_result(status: str) -> str:
     return OrderStatus.IN_PROCESS if status in FINAL_STATUSES else status
 
 
-def order_key(install_id: str, item_id: int) -> str:
+def order_key(install_id: str, item_id: int, imei: str, service_id: str) -> str:
     """Return the orderId that an order of one item carries: 32 hex digits, the same each time the item is sent.
 
-    The install id keeps the keys of two databases on one account apart. Providers of this family document the field as
-    an idempotency key; nothing may rely on it.
+    The install id keeps the keys of two databases on one account apart; IMEI and service those of items that have one
+    id, after an older copy of the database was put in its place. Providers of this family document the field as an
+    idempotency key; nothing may rely on it.
     """
-    return hmac.new(install_id.encode(), str(item_id).encode(), hashlib.sha256).hexdigest()[:32]
+    about = f"{item_id} {imei} {service_id}"
+    return hmac.new(install_id.encode(), about.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def place(
     """
     fields = {}
     if install_id is not None and len(chunk.items) == 1:
-        fields["orderId"] = order_key(install_id, chunk.items[0].item_id)
+        fields["orderId"] = order_key(install_id, *chunk.items[0], chunk.service_id)
     try:
         return client.place_imei_order([item.imei for item in chunk.items], chunk.service_id, keep=keep, **fields)
     except GSMFusionAPIError as error:

@@ -23,20 +23,30 @@ BATCH = Progress(
     spent=0.0,
 )
 
+IMEI = "350000000000006"
+
 
 def batch(state: BatchState, outcomes: dict[Outcome, int], **values: Any) -> Progress:
     return replace(BATCH, state=state, outcomes=BATCH.outcomes | outcomes, **values)
 
 
 def test_an_order_key_is_the_same_for_an_item_each_time_and_no_other_item_has_it() -> None:
-    keys = {order_key("5f" * 16, item_id) for item_id in range(1, 2001)}
+    keys = {order_key("5f" * 16, item_id, IMEI, "269") for item_id in range(1, 2001)}
     assert len(keys) == 2000
-    assert order_key("5f" * 16, 1) in keys
+    assert order_key("5f" * 16, 1, IMEI, "269") in keys
     assert all(len(key) == 32 and int(key, 16) >= 0 for key in keys)
 
 
+def test_an_item_id_that_was_given_twice_has_another_order_key() -> None:
+    """As after a restore: the provider would answer with the order of the other item."""
+    keys = {order_key("5f" * 16, 1, imei, service_id) for imei in (IMEI, IMEI[::-1]) for service_id in ("269", "270")}
+    assert len(keys) == 4
+
+
 def test_two_databases_have_no_order_key_in_common() -> None:
-    one, other = ({order_key(install, item_id) for item_id in range(1, 500)} for install in ("aa" * 16, "ab" * 16))
+    one, other = (
+        {order_key(install, item_id, IMEI, "269") for item_id in range(1, 500)} for install in ("aa" * 16, "ab" * 16)
+    )
     assert one.isdisjoint(other)
 
 

@@ -167,8 +167,8 @@ def test_a_single_order_carries_a_key_of_ours_where_that_is_wished(database: IME
     running = Whole(database, tmp_path / "kept", send_order_key=True)
     with closing(running.checkpoints):
         running.system.submit_batch(imeis(3), SERVICE)
-    last = one(database, "SELECT max(id) FROM items")
-    assert running.client.fields == [{}, {"orderId": order_key(database.install_id(), last)}]
+    item_id, imei = one(database, "SELECT id, imei FROM items ORDER BY id DESC LIMIT 1")
+    assert running.client.fields == [{}, {"orderId": order_key(database.install_id(), item_id, imei, SERVICE)}]
 
 
 def test_a_single_order_carries_no_key_by_itself(whole: Whole) -> None:

@@ -43,7 +43,7 @@ def keep(_: bytes) -> None:
         (BOTH, None, {}),
         (BOTH, "a" * 32, {}),
         (ALONE, None, {}),
-        (ALONE, "a" * 32, {"orderId": order_key("a" * 32, 11)}),
+        (ALONE, "a" * 32, {"orderId": order_key("a" * 32, 11, IMEI_A, SERVICE)}),
     ],
 )
 def test_a_call_posts_all_its_imeis_once_and_a_key_only_for_a_single_one(

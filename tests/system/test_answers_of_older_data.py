@@ -17,7 +17,7 @@ from production_submission_system import ProductionSubmissionSystem
 from settings import Settings
 from storage import batch_states, call_queries, call_records
 from submission.checkpoints import Checkpoints
-from submission.older_copy import SENTENCE, older_copy_objection, stop_restored
+from submission.older_copy import SENTENCE, older_copy_objection, recognise_older_copy, stop_restored
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 
@@ -96,3 +96,22 @@ def test_a_batch_that_is_rebuilt_before_the_first_start_goes_on_with_it(
         running.run_batch(batch_id)
         assert older_copy_objection(database) == ""
         assert judge(simulator, database)[0] == 0
+
+
+def test_new_orders_carry_no_key_of_an_order_that_was_restored(simulator: Simulator, settings: Settings) -> None:
+    """The items of new batches get the ids of those that were lost; the provider answered with their orders."""
+    simulator.set(order_key="honoured")
+    with IMEIDatabase(settings.database_path) as database:
+        database.install_id()
+        copy = database.backup(settings.data_dir / "backups")
+        with system(simulator, database, chunk_size=1, send_order_key=True) as running:
+            assert running.run_batch(new_batch(database, 3, 1)).successful == 3
+    put_in_place(copy, settings.database_path)
+    with (
+        IMEIDatabase(settings.database_path) as database,
+        system(simulator, database, chunk_size=1, send_order_key=True) as running,
+    ):
+        recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
+        assert restore_orders(running, database)
+        assert running.run_batch(new_batch(database, 3, 1, first=50)).successful == 3
+        assert (judge(simulator, database), len(simulator.charges())) == ((0, 0), 6)
