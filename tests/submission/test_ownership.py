@@ -7,10 +7,12 @@ from provider_model import Disturbance, ModelClient
 from simulated_provider import SERVICE, imeis
 from stepped_loop import BALANCE, CALL, LIST, PRICES, Loop, batch, ready
 
+from database import IMEIDatabase
+from orders import Chunk
 from results.rebuild import plan_rebuild, rebuild_records
 from settings import MAIN_ACCOUNT
 from storage import account_store, batch_states, lease, move_marks
-from submission.ownership import MOVED, PAID_ELSEWHERE
+from submission.ownership import MOVED, PAID_ELSEWHERE, Ownership
 
 
 def lose_lease(loop: Loop) -> None:
@@ -42,6 +44,22 @@ def test_a_process_whose_database_was_moved_away_sends_nothing_more(loop: Loop) 
     assert len(loop.sent) == 4
     assert loop.outcomes(batch_id) == ["ordered"] * 8 + ["waiting"] * 12
     assert loop.process.has_ended
+
+
+def test_ids_of_calls_that_are_given_again_lose_the_lease(database: IMEIDatabase) -> None:
+    """Until it is taken again: then the calls are those of the database that is there."""
+    ownership = Ownership(database, None, "main")
+    first, second, third = (Chunk(1, 1, SERVICE, 1, number, ()) for number in (5, 6, 7))
+    ownership.check_new([first])  # its commit fails, and its id is given again
+    ownership.check_new([first, second])
+    ownership.sent([second, first])
+    ownership.check_new([third])
+    for again in ([first], [third, second]):
+        with pytest.raises(lease.LeaseLostError, match="An older database was put in the place of this one"):
+            ownership.check_new(again)
+    with database.write() as connection:
+        ownership.take(connection)
+    ownership.check_new([first])
 
 
 def test_a_process_that_lost_the_lease_ends_before_its_first_call(loop: Loop) -> None:
