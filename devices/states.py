@@ -90,8 +90,8 @@ class Clause(NamedTuple):
         return [STATES[mark] for mark, _ in self.marks if mark in STATES]
 
     def answer(self) -> bool | None:
-        """Return True for a clause that is no more than "no", False for "yes", else None."""
-        return ANSWERS.get(self.marks[0][1]) if len(self.marks) == 1 else None
+        """Return True for a clause that is no more than "no", False for "yes", else None, as for "no?"."""
+        return ANSWERS.get(self.marks[0][1]) if len(self.marks) == 1 and self.end != "?" else None
 
 
 class Claim(NamedTuple):

@@ -132,11 +132,11 @@ thong tin, 信息, 数据, encontrado, encontrada, encontrados, trouve, trouvee,
 gevonden, znaleziono, найден, найдена, найдено, ditemukan, tim thay, 找到, 查到, 查询到
 """),
     Mark.VERIFIED: _words("""
-verified, verify, checked, confirmed, determined, determine, verificado, verifiziert, verifie, проверен
+verified, verify, checked, confirmed, guaranteed, determined, determine, verificado, verifiziert, verifie, проверен
 """),
     Mark.AHEAD: _words("""
-previously, formerly, can, could, may, might, will, would, shall, should, must, to, for, be, ready, needs,
-requires, puede, pueden, podra, para, sera, pode, podera, peut, pourra, pour, puo, potra, moze, mozna, może,
+previously, formerly, was, please, turn, can, could, may, might, will, would, shall, should, must, to, for, be, ready,
+needs, requires, puede, pueden, podra, para, sera, pode, podera, peut, pourra, pour, puo, potra, moze, mozna, może,
 может, можно, будет, для, bisa, dapat, akan, co the, open for, open to, free to, free unlock, 可, 能, 待, 将
 """),
     Mark.NOT_YET: _words("""
@@ -144,7 +144,9 @@ eligible, eligibility, ineligible, available, unavailable, possible, request, re
 temporarily, partially, day, days, weeks, months, hours, elegible, elegibilidad, elegivel, apto, apta,
 disponible, disponivel, solicitado, dias, eligibilite, possibile, disponibile, idoneo, idonea, giorni, jours,
 berechtigt, moglich, kann, wird, werden, konnte, tage, tagen, uygun, dostepne, доступна, доступно, возможна,
-возможно, дней, unknown, bulunamadi, 申请, 资格
+возможно, дней, unknown, bulunamadi, probably, likely, maybe, perhaps, possibly, presumably, assumed, supposed,
+apparently, vermutlich, wahrscheinlich, probablemente, probablement, provavelmente, probabilmente, вероятно, 申请,
+资格, 可能
 """),
     Mark.CONDITION: _words("""
 if, when, once, after, until, till, unless, upon, pending, awaiting, before, scheduled, cuando, despues, hasta,
@@ -158,7 +160,8 @@ but, pero, aber, mas, mais, ma, но, ale, ama, tetapi, nhung, however, although
 """),
     Mark.WORD: _words("""
 grey listed, gray listed, grey list, gray list, removed from blacklist, blacklist removed, last found, not only,
-danh sach
+danh sach, service off, service disabled, service inactive, server off, server disabled, check off, check disabled,
+check inactive, lookup off, lookup disabled, lookup inactive
 """),
 }
 #: Words after a noun that make it the name of a field and not a state.
@@ -215,7 +218,7 @@ LEXICONS = MappingProxyType({name: _lexicon(words) for name, words in WORDS_OF.i
 #: The words by which a value of each finding is recognised.
 FINDING_WORDS = MappingProxyType({
     name: frozenset().union(*(group for mark, group in words.items() if mark is not Mark.BAD_NOUN))
-    for name, words in WORDS_OF.items()
+    for name, words in (WORDS_OF | {"icloud": FMI_WORDS}).items()
 })  # fmt: skip
 STATE_WORDS = frozenset(
     "".join(filter(str.isalnum, plain_letters(word))) for words in FINDING_WORDS.values() for word in words
