@@ -23,6 +23,12 @@ ICLOUD = re.compile(
     r"\bicloud(?: account)?(?: clean ?[/ ] ?lost)?(?: status| state)?[ \t]{0,3}:[ \t]{0,9}([^\n]{1,60}?)(?= - |\n|$)",
     re.IGNORECASE,
 )
+#: The words of a value that say nothing about a device.
+NO_VALUE = re.compile(
+    r"\W*(?:|n/?a|none|null|error|failed|un(?:known|available|defined)|no (?:data|records?|info(?:rmation)?|results?)"
+    r"|not (?:found|available|applicable|known|checked|supported))(?: found)?\W*",
+    re.IGNORECASE,
+)
 SERVICES_REMEMBERED = 1024
 
 
@@ -62,11 +68,16 @@ class Findings(NamedTuple):
         if self.is_rejected or self.is_about_another:
             return False
         known = any(self.state(name) not in (None, SimState.UNKNOWN) for name in STATE_OF)
-        return known or bool(self.carrier or self.model or self.warranty)
+        return known or any(map(_says_something, (self.carrier, self.model, self.warranty)))
 
     def _is_lost(self) -> bool:
         found = ICLOUD.findall(self.text) if "icloud" in self.text.lower() else []
         return any(fmi_state(words) == fmi_state("ON") for words in found)
+
+
+def _says_something(words: str) -> bool:
+    """Return whether a value is there, and is not one such as "Unknown" or "Not found"."""
+    return NO_VALUE.fullmatch(words) is None
 
 
 @lru_cache(SERVICES_REMEMBERED)

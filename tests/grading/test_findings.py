@@ -85,3 +85,11 @@ def test_a_result_is_usable_where_something_in_it_is_understood_about_this_devic
     given: dict[str, Any], usable: bool
 ) -> None:
     assert Findings(**given).is_usable is usable
+
+
+@pytest.mark.parametrize("words", ["Unknown", "Not found", "N/A", "Error", "-", "No data", "no record found"])
+@pytest.mark.parametrize("name", ["carrier", "model", "warranty"])
+def test_a_result_whose_only_value_says_nothing_is_not_usable(name: str, words: str) -> None:
+    given: dict[str, Any] = {name: words}
+    assert not Findings(**given).is_usable
+    assert Findings(**(given | {"carrier": "AT&T"})).is_usable
