@@ -14,6 +14,7 @@ from types import MappingProxyType
 from devices.label_table import KNOWN_NAMES, known_name, label_key, slug
 from devices.markup import clean_lines, shown_line
 from devices.pairs import IMEI, Pair, label_pairs, tidy
+from devices.statements import stated
 from devices.states import FINDING_FIELDS, STATE_OF, is_good, names_state
 from devices.words import ANSWERS, plain_letters, tokens
 
@@ -81,6 +82,10 @@ STOCK_TEXT = re.compile(r",|//")
 OTHER_MAKERS = ("xiaomi", "redmi", "samsung", "galaxy", "google", "pixel", "huawei", "oppo", "motorola")
 #: Names whose meaning depends on the value: a network, a SIM lock or a blacklist.
 LISTED_BY_VALUE = frozenset({"network", "carrier", "network_status", "esn", "imei_status", "status"})
+#: Names of values that may tell of a SIM lock where nothing else does.
+LOCK_PLACES = ("carrier", "network", "model", "next_tether_policy", "simlock_policy", "sim_policy", "lock_policy")
+#: Names of labels that ask whether the state is good, with the words for both answers.
+OPPOSITES = MappingProxyType({"unlocked": ("Unlocked", "Locked"), "clean": ("Clean", "Not clean")})
 SWITCH = frozenset({
     "on", "off", "enabled", "disabled", "locked", "unlocked", "yes", "no", "true", "false", "active", "inactive",
 })  # fmt: skip
@@ -88,6 +93,7 @@ SWITCH = frozenset({
 ASIDE = re.compile(
     r"record|reason|date|histor|count|_by$|operator|provider|carrier|polic|message|time|type|detail|url|eligib"
     r"|period|until|expir|start|note|source|_id$|_on$|(?:^|_)(?:if|when|unless|before|sure|must|please|should)_|knox|mdm|(?:^|_)mi_|xiaomi|samsung|google|frp"
+    r"|(?:^|_)(?:not|non|no|un)_"
 )
 
 
@@ -140,6 +146,9 @@ def read_report(text: str) -> DeviceReport:
     pairs, text = label_pairs(lines), "\n".join(lines)
     facts = _facts(pairs, text.casefold())
     found = _found(facts)
+    for name, value in stated(pairs, lines):
+        if name not in found or (_is_bad(name, value) and not _is_bad(name, found[name])):
+            found[name] = value
     if lead:
         found.setdefault("ordered_imei" if marked or "imei" in found else "imei", lead)
     if "imei" not in found and (said := SAID_IMEI.search(text)):
@@ -201,15 +210,15 @@ def _named(label: str, value: str, text: str) -> list[Pair]:
         return _named_imei(name, value)
     if name in FINDING_FIELDS or name in ("carrier", "lock"):
         value = _without_full_stop(value)
-    return [(_by_value(name, label, value, text), _answer(value) if name == "unlocked" else value)]
+    return [(_by_value(name, label, value, text), _answer(value, *OPPOSITES[name]) if name in OPPOSITES else value)]
 
 
-def _answer(value: str) -> str:
-    """Return the SIM lock for a label that asks whether the device is unlocked: "Yes (T-Mobile)" is unlocked."""
+def _answer(value: str, good: str, bad: str) -> str:
+    """Return the state for a label that asks for the good one: "Unlocked: Yes (T-Mobile)" is unlocked."""
     word, _, rest = value.partition(" ")
     rest = rest if rest.startswith("(") else ""
     negative = ANSWERS.get(label_key(word if rest else value))
-    return value if negative is None else " ".join(filter(None, ["Locked" if negative else "Unlocked", rest]))
+    return value if negative is None else " ".join(filter(None, [bad if negative else good, rest]))
 
 
 def _named_imei(name: str, value: str) -> list[Pair]:
@@ -232,6 +241,8 @@ def _by_keyword(label: str) -> str:
     if ASIDE.search(name):
         return name
     key = name.replace("_", "")
+    if key == "clean":  # not in the table, because it is more often a value
+        return key
     if "blacklist" in key or "blocklist" in key:
         return "blacklist"
     if "simlock" in key:
@@ -255,6 +266,8 @@ def _by_value(name: str, label: str, value: str, text: str) -> str:
         case "unlocked":  # "Yes, eligible" answers another question
             words = tokens(value)
             return slug(label) if len(words) > 1 and words[0] in ANSWERS and words[1] == "," else "simlock"
+        case "clean":
+            return "blacklist" if ANSWERS.get(label_key(value)) is not None else slug(label)
         case "lost":  # bad news; that a phone is not lost does not make it clean
             return "blacklist" if is_good(value, "blacklist") is False else slug(label)
         case "sim":
@@ -305,7 +318,18 @@ def _main(found: dict[str, str], field: str) -> str | None:
         names = tuple(sorted(names, key=lambda name: label_key(found.get(name, "no")) in ANSWERS))
     if field == "model" and "model_name" in found and STOCK_TEXT.search(found.get("model_description", "")):
         names = ("model", "model_name")
-    return next((found[name] for name in names if name in found), None)
+    return next((found[name] for name in names if name in found), None) or _implied(found, field)
+
+
+def _implied(found: dict[str, str], field: str) -> str | None:
+    """Return a finding that only other facts tell of: "Carrier: AT&T (Locked)", "Blacklist Records: 3"."""
+    if field == "simlock":
+        places = [found[name] for name in LOCK_PLACES if name in found]
+        return next((value for value in places if is_good(value, "simlock") is False), None)
+    if field == "blacklist":
+        about = ((name, value) for name, value in found.items() if "blacklist" in name)
+        return next((f"{name.replace('_', ' ')}: {value}" for name, value in about), None)
+    return None
 
 
 def short_value(field: str, value: str | None) -> str | None:

@@ -78,7 +78,9 @@ fmi: fmi, find my iphone, find my, fmip, fmi lock, fmi on, fmi enabled, fmip ena
     znajdz moj iphone, blokada aktywacji, blokada icloud, tim iphone, tim iphone cua toi, khoa kich hoat,
     khoa icloud, kunci aktivasi, temukan iphone saya, zoek mijn iphone, activeringsslot, verrou d
     activation, verrouillage activation, localiser, bloqueo activacion, estado fmi, bloqueo de activacion
-    icloud, aktivierungssperre icloud, icloud kilidi, icloud activation, find my iphone status
+    icloud, aktivierungssperre icloud, icloud kilidi, icloud activation, find my iphone status,
+    find my iphone lock
+lost_mode: lost mode, lost mode status, icloud lost mode, icloud lost, clean lost, clean lost mode
 find_my_device: find my device, find device, find my mobile
 icloud: icloud, icloud status, icloud state, icloud account status, apple icloud, icloud clean lost
 blacklist: blacklist, blacklisted, gsma, gsma status, gsma blacklist, gsma blacklisted, is blacklisted,
@@ -91,6 +93,7 @@ blacklist: blacklist, blacklisted, gsma, gsma status, gsma blacklist, gsma black
     zwarte lijst, blacklisting, en lista negra, na lista negra, reporte de robo, reportado, reported,
     blackliste, deny list, ceir, karaliste, 黑名单状态, liste noire gsma, lista negra gsma, gsma черный
     список
+clean: is clean, imei clean, esn clean
 lost: lost, lost status, reported lost, fraud, fraud status, reported fraud, unpaid, unpaid bills, unpaid
     balance, suspended, is suspended, is lost, perdido, extraviado, perdu, verloren, smarrito
 esn: esn, esn status, esn check, bad esn, us esn, esn imei status, meid status
@@ -171,7 +174,7 @@ date, blacklist country, blacklist history, blacklisted by, blacklisted on, blac
 reported date, do number, full name, material code, board tracking no, msn, kg status, kg
 message, knox, knox status, knox warranty, frp, frp lock, frp status, google lock, google account, google
 account lock, samsung account, samsung lock, reactivation lock, oem lock, bootloader, bootloader lock,
-bootloader status, lost mode, contract status, contract, finance status, financed, financial status, blocked
+bootloader status, contract status, contract, finance status, financed, financial status, blocked
 by, year, week, factory, type, phone category, iccid, imsi, eid, csn, ecid, udid, ios, ios version, os
 version, software version, wifi mac, wifi mac address, wi fi mac address, bluetooth mac address, bluetooth
 mac, mac address, zip ssn required, sim type, dual sim, esim, sim slot, ram, chipset, cpu, note, notes,
