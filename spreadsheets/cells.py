@@ -172,7 +172,7 @@ def _with_seconds(values: Sequence[Found]) -> list[Found]:
     """
     found = list(values)
     carriers = [place for place, value in enumerate(found) if value.imei]
-    pairs = [(a, b) for a, b in pairwise(carriers) if (found[a].slot, found[b].slot) == (1, 2)]
+    pairs = [(a, b) for a, b in pairwise(carriers) if found[a].slot != 2 == found[b].slot]
     if not pairs and len(carriers) == 2:
         pairs = [(carriers[0], carriers[1])]
     for first, second in pairs:

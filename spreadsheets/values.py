@@ -91,7 +91,7 @@ class ColumnReader:
     def __init__(self, column: int, header_row: int, second_columns: Sequence[int] = ()) -> None:
         self.column, self.header_row, self.second_columns = column, header_row, tuple(second_columns)
         self.values, self.counts = Values(), Counts()
-        self._first_slot = 0  #: the newest row with a value that is labelled as the first IMEI of its phone
+        self._first_row = 0  #: the newest row with an IMEI that is not labelled as the second of its phone
 
     def reads_as(self, other: "ColumnReader") -> bool:
         """Whether the other reader would find the same values in the same rows."""
@@ -153,14 +153,14 @@ class ColumnReader:
     def _checked(self, row: int, cells: Sequence[object], index: int, value: Found) -> Found:
         """Return the value, changed where other cells of its row change its meaning.
 
-        14 digits beside a full IMEI are not an IMEI. A value that is labelled as the second IMEI is one only where a
-        value that is labelled as the first is in a cell before it.
+        14 digits beside a full IMEI are not an IMEI. A value that is labelled as the second IMEI is one only where
+        another IMEI is in its row before it.
         """
         if value.note in _BODIES and _has_full_imei(cells, index):
             return replace(value, kind=Kind.NOT_AN_IMEI, imei="", note=BESIDE)
-        if value.slot == 1 and value.imei:
-            self._first_slot = row
-        return replace(value, second=True) if value.slot == 2 and self._first_slot == row else value
+        if value.slot != 2 and value.imei:
+            self._first_row = row
+        return replace(value, second=True) if value.slot == 2 and self._first_row == row else value
 
 
 class _Texts:

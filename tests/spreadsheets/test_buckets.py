@@ -118,3 +118,12 @@ def test_a_second_imei_that_is_a_first_elsewhere_is_not_counted_as_more() -> Non
     intake = read_text(f"{imei(1)}/{imei(2)}\n{imei(2)}\n{imei(3)}/{imei(3)}")
     assert (taken(intake), intake.more_phones) == ([imei(1), imei(2), imei(3)], 0)
     assert [again.row for again in intake.repeated] == [3]
+
+
+@pytest.mark.parametrize(
+    "form",
+    ['[{{"imei":"{}","imei2":"{}"}},{{"imei":"{}","imei2":"{}"}}]', "IMEI: {}, IMEI2: {}, IMEI: {}, IMEI2: {}"],
+)
+def test_a_labelled_second_imei_needs_no_label_with_a_count_on_the_first(form: str) -> None:
+    intake = read_text(form.format(*FIVE[:4]))
+    assert (taken(intake), list(intake.seconds.imeis())) == ([FIVE[0], FIVE[2]], [FIVE[1], FIVE[3]])
