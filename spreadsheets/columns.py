@@ -241,8 +241,13 @@ class _TopCell(Enum):
 def _cells_of(top: Sequence[Row], column: int) -> Iterator[tuple[int, Sequence[object], object]]:
     """Yield the cells of a column with the number and all cells of their row."""
     for number, cells, _ in top:
-        for cell in cells if column == ALL_COLUMNS else cells[column : column + 1]:
+        for cell in _of_list(cells) if column == ALL_COLUMNS else cells[column : column + 1]:
             yield number, cells, cell
+
+
+def _of_list(cells: Sequence[object]) -> Sequence[object]:
+    """Return the cells of a row that hold an IMEI, or all where none does: a row of values names no column."""
+    return [cell for cell in cells if _top_cell(cell) is _TopCell.IMEI] or cells
 
 
 def _top_cell(cell: object) -> _TopCell:

@@ -147,3 +147,9 @@ def test_a_mistyped_number_above_the_header_is_reported_and_a_good_one_announced
 def test_a_column_of_wrong_check_digits_is_still_read() -> None:
     intake = read_file(table(["IMEI"], *([wrong(place)] for place in range(1, 6))))
     assert (taken(intake), len(intake.luhn_failed)) == ([], 5)
+
+
+def test_a_row_of_a_list_that_holds_imeis_is_no_header() -> None:
+    intake = read_text(f"INSERT INTO t (imei, imei_b) VALUES ({', '.join(FIVE)});")
+    assert taken(intake) == FIVE
+    assert intake.chosen.header_row == 0
