@@ -103,11 +103,16 @@ def find_kind(data: bytes) -> FileKind:
     for start, sentence in _OTHER_STARTS:
         if data.startswith(start):
             raise UnreadableFileError(f"The file is {sentence}.")
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:16].lower().startswith(_MARKUP_STARTS):
+    if _text_start(data).lower().startswith(_MARKUP_STARTS):
         raise UnreadableFileError(f"The file is a web page or XML, whatever its name says: {SAVE_AS_XLSX}.")
     if _is_binary(data[:65536]):
         raise UnreadableFileError("The file is neither text nor an Excel workbook: bring CSV or .xlsx.")
     return FileKind.CSV
+
+
+def _text_start(data: bytes) -> bytes:
+    """Return how a text begins, without a byte order mark, blanks and the NULs of UTF-16."""
+    return data[:256].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")[:16]
 
 
 def _kind_of_zip(data: bytes) -> FileKind:

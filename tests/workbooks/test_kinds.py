@@ -32,6 +32,7 @@ from workbooks.kinds import UnreadableFileError
         (archive({"stock.csv": b"IMEI"}), "ZIP archive"),
         (SMALL_WORKBOOK[:400], "damaged"),
         (b"<!DOCTYPE html><html><table><tr><td>353370080089451", "web page"),
+        ("\ufeff<html><table><tr><td>353370080089458".encode("utf-16"), "web page"),
         (b'<?xml version="1.0"?><Workbook/>', "XML"),
         (bytes(range(1, 32)) * 40, "neither text nor"),
         (bytes(4000) + b"\x01\x02\x03" * 900, "neither text nor"),
