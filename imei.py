@@ -163,7 +163,7 @@ def judge_digits(digits: str, text: str) -> Found:
     length = len(digits)
     if length == 15:
         return judge_15(int(digits), text)
-    if len(set(digits)) == 1:
+    if length > 1 and len(set(digits)) == 1:
         return rejected(text, ONE_DIGIT, Kind.TEST_NUMBER)
     if length == 14:
         return judge_14(digits, text, COMPLETED)

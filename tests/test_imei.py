@@ -45,3 +45,8 @@ def test_only_fifteen_plain_digits_are_valid(text: str) -> None:
 def test_a_check_digit_needs_fourteen_digits(body: str) -> None:
     with pytest.raises(ValueError, match="14 digits"):
         luhn_check_digit(body)
+
+
+def test_one_digit_alone_is_no_test_number() -> None:
+    assert imei.judge_digits("2", "2").note == "1 digit: an IMEI has 15."
+    assert imei.judge_digits("22", "22").kind is imei.Kind.TEST_NUMBER
