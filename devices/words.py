@@ -145,8 +145,8 @@ temporarily, partially, day, days, weeks, months, hours, elegible, elegibilidad,
 disponible, disponivel, solicitado, dias, eligibilite, possibile, disponibile, idoneo, idonea, giorni, jours,
 berechtigt, moglich, kann, wird, werden, konnte, tage, tagen, uygun, dostepne, доступна, доступно, возможна,
 возможно, дней, unknown, bulunamadi, probably, likely, maybe, perhaps, possibly, presumably, assumed, supposed,
-apparently, vermutlich, wahrscheinlich, probablemente, probablement, provavelmente, probabilmente, вероятно, 申请,
-资格, 可能
+apparently, only, semi, r sim, rsim, gevey, vermutlich, wahrscheinlich, probablemente, probablement,
+provavelmente, probabilmente, вероятно, 申请, 资格, 可能
 """),
     Mark.CONDITION: _words("""
 if, when, once, after, until, till, unless, upon, pending, awaiting, before, scheduled, cuando, despues, hasta,
