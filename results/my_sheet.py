@@ -54,6 +54,8 @@ NO_TITLES = (
     "The sheet has no row for titles. The added columns are: " + ", ".join(each.title for each in SHEET_COLUMNS) + "."
 )
 
+NO_SIGNS = "The file's encoding ({}) does not have all signs of the results, which are ? here: download it as Excel."
+
 #: Gets the number of rows that were read or written since the last call; what it raises ends the work.
 Report = Callable[[int], None]
 T = TypeVar("T")
@@ -92,10 +94,10 @@ class MySheet:
     def write(self, path: Path, report: Report) -> tuple[str, ...]:
         """Write the file; return all notices. Raises UnreadableFileError, OSError, and what report raises."""
         if self.is_text:
-            added = _reported(self.added, report)
+            form, added = self._text_form(), _reported(self.added, report)
             with path.open("wb") as out:
-                out.writelines(append_fields(self.data, self._text_form(), SHEET_COLUMNS, added))
-            return self.notices
+                out.writelines(append_fields(self.data, form, SHEET_COLUMNS, added))
+            return (*self.notices, *([] if _fits(self.added, form.encoding) else [NO_SIGNS.format(form.encoding)]))
         if self.parsed.kind is FileKind.XLSX:
             return self._change_workbook(path, report)
         notes = [(number, [notice]) for number, notice in enumerate(self.notices, 1)]
@@ -203,6 +205,16 @@ def _notices(parsed: Parsed, results: Mapping[str, PhoneResult], header_row: int
         yield f"The .{parsed.kind} workbook comes back as a new .xlsx workbook of its values, without their formats."
     if parsed.kind is FileKind.XLSX and not header_row:
         yield NO_TITLES
+
+
+def _fits(rows: Iterable[AddedRow], encoding: str) -> bool:
+    """Return whether the encoding of a text has all signs of the added values."""
+    try:
+        for row in rows:
+            "".join(value for value in row.values if isinstance(value, str)).encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _reported(rows: Iterable[T], report: Report) -> Iterator[T]:

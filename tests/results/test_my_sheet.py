@@ -16,7 +16,7 @@ from web_client import CARRIER, answer_chunks
 from database import IMEIDatabase
 from orders import Progress
 from results import my_sheet
-from results.my_sheet import NO_TITLES, MySheet, SheetNotPossibleError, SheetStore, prepare_sheet
+from results.my_sheet import NO_SIGNS, NO_TITLES, MySheet, SheetNotPossibleError, SheetStore, prepare_sheet
 from schema import orders
 from spreadsheets import SHEET_COLUMNS, parsed_list
 from storage.batch_creation import NewBatch, create_batch
@@ -208,3 +208,15 @@ def test_a_file_that_is_gone_is_said_and_a_paste_becomes_a_list(
     else:
         with pytest.raises(SheetNotPossibleError, match="no longer kept"):
             prepare_sheet(store, batch, False)
+
+
+def test_signs_that_the_encoding_of_a_text_lacks_are_announced(store: SheetStore, made: Made, tmp_path: Path) -> None:
+    western = "\n".join(["IMEI;Händler", *(f"{imei};x" for imei in FOUR), ""]).encode("cp1252")
+    batch = made(western, "list.csv")
+    assert written(prepare_sheet(store, batch, False), tmp_path)[1] == ()
+    with store.database.write() as connection:
+        connection.execute(update(orders).values(carrier="中国移动"))
+    data, notices, _ = written(prepare_sheet(store, batch, False), tmp_path)
+    assert notices == (NO_SIGNS.format("cp1252"),) and ";????;" in data.decode("cp1252")
+    data, notices, _ = written(prepare_sheet(store, batch, True), tmp_path)
+    assert notices == () and "中国移动" in [row[4] for row in cells_of(data, "IMEIs")]
