@@ -46,7 +46,10 @@ YEARS = range(1970, 3000)
 LONGEST_SERVICE = 800
 
 _DATE = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)(?:[ T](\d\d?):(\d\d?)(?::(\d\d?))?(?:\.(\d{1,9}))?)?")
-_MONEY = re.compile(r"(-?)\$?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*USD)?", re.IGNORECASE)
+_DECIMAL_COMMA = r"0,\d+|\d+,(?:\d\d?|\d{4,})"
+_MONEY = re.compile(
+    rf"(-?)\$?\s*(?:({_DECIMAL_COMMA})|((?:[1-9]\d{{0,2}}(?:,\d{{3}})+|\d+)(?:\.\d+)?|\.\d+))(?:\s*USD)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +174,12 @@ def _credits(cell: object) -> float | None:
 
 
 def _dollars(text: str) -> float:
-    """Return the number in a text such as $1,234.50; NaN for any other text."""
+    """Return the number in a text such as $1,234.50, or 0,08 where a comma can only be decimal; NaN for others."""
     found = _MONEY.fullmatch(text)
-    return float(found[1] + found[2].replace(",", "")) if found else math.nan
+    if found is None:
+        return math.nan
+    sign, decimal, grouped = found.groups()
+    return float(sign + (decimal.replace(",", ".") if decimal else grouped.replace(",", "")))
 
 
 def _moment(cell: object) -> datetime | None:

@@ -133,3 +133,18 @@ def test_orders_are_imported_from_an_old_workbook() -> None:
     titles = ["SERVICE", "IMEI NO.", "STATUS", "ORDER DATE"]
     rows = list(read_orders(ods([titles, ["A", FIVE[0], "Completed", "2025-11-14 3:33:00"]])))
     assert [row.values["imei"] for row in rows] == FIVE[:1]
+
+
+@pytest.mark.parametrize(
+    ("price", "dollars"),
+    [("0,08", 0.08), ("$0,085", 0.085), ("-$12,5", -12.5), ("$1,234.50", 1234.5), ("1,234", 1234.0), (".08", 0.08)],
+)
+def test_a_price_with_a_decimal_comma_is_not_a_hundred_times_as_high(price: str, dollars: float) -> None:
+    """A spreadsheet program of many countries saves the export so."""
+    assert READERS["credits"](price) == dollars
+
+
+@pytest.mark.parametrize("price", ["1.234,50", "1,23,456", "0.0,8", "1,234,5"])
+def test_a_price_with_signs_in_odd_places_is_not_understood(price: str) -> None:
+    with pytest.raises(NotUnderstoodError, match="not a price"):
+        READERS["credits"](price)
