@@ -7,6 +7,7 @@ This module must not know markup.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 
 from devices.label_table import KNOWN_NAMES, is_label, known_name, label_key, name_of, slug
@@ -52,14 +53,13 @@ def stated(pairs: Sequence[Pair], lines: Iterable[str]) -> Iterator[Pair]:
     """Yield the name and the words of each finding that is said outside of its own label."""
     for label, value in pairs:
         yield from _beside(label, value)
-    before, known = "", {label_key(label + value) for label, value in pairs}
-    for line in lines:
-        paired = STRONG.search(line) or "\t" in line or label_key(line) in known
-        if not (paired or before.endswith(":") or is_label(before)):
+    loose = [(before, line) for before, line in pairwise(["", *lines]) if not (STRONG.search(line) or "\t" in line)]
+    known = {label_key(label + value) for label, value in pairs} if loose else set()
+    for before, line in loose:
+        if label_key(line) not in known and not (before.endswith(":") or is_label(before)):
             for part in HARD.split(line):
                 yield from _hidden(part)
                 yield from _told(part)
-        before = line
 
 
 def _beside(label: str, value: str) -> Iterator[Pair]:
