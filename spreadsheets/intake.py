@@ -21,12 +21,19 @@ NOT_TAKEN = "which are not taken"
 
 T = TypeVar("T")
 
-_SECOND = re.compile(r"imei.{0,8}(2|ii|second)|(second|2nd|other|alt|dual).{0,8}imei", re.IGNORECASE)
+#: "Second" in the languages of the known labels, and what phones have a second IMEI for.
+_SECOND_WORDS = r"second|2nd|zweit|segund|secund|deuxi|втор|drug|ikinci|e-?sim"
+_SECOND = re.compile(
+    rf"imei\D{{0,8}}(?:2(?!\d)|ii|{_SECOND_WORDS})|(?:{_SECOND_WORDS}|other|alt|dual).{{0,8}}imei"
+    r"|(?:^|sim|slot) ?2\W{0,2}imei",
+    re.IGNORECASE,
+)
+_FIRST = re.compile(r"imei\W{0,3}1(?!\d)", re.IGNORECASE)
 
 
 def names_second(header: str) -> bool:
-    """Whether a header names the second IMEI of a phone."""
-    return _SECOND.search(header) is not None
+    """Whether a header names the second IMEI of a phone, and not both as "IMEI 1 / IMEI 2" does."""
+    return _SECOND.search(header) is not None and not _FIRST.search(header)
 
 
 def long_numbers(imeis: int, others: int) -> str:

@@ -50,3 +50,32 @@ def test_choices_that_one_parse_serves_have_one_key() -> None:
     read = Choice(sheet="Stock", column=2)
     assert read.reading == Choice(sheet="Stock", column=2, hidden_rows=False, second_imeis=True).reading
     assert read.reading != Choice(sheet="Stock", column=3).reading
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "IMEI 2",
+        "IMEI#2",
+        "2. IMEI",
+        "IMEI (SIM 2)",
+        "SIM2 IMEI",
+        "Slot 2 IMEI",
+        "Zweite IMEI",
+        "segundo IMEI",
+        "IMEI secundario",
+        "deuxième IMEI",
+        "второй IMEI",
+        "eSIM IMEI",
+        "IMEI eSIM",
+    ],
+)
+def test_a_header_names_the_second_imei_in_many_ways(header: str) -> None:
+    assert names_second(header)
+
+
+@pytest.mark.parametrize(
+    "header", ["IMEI", "IMEI 1", "IMEI (24 pcs)", "IMEI 2026", "IMEI 12", "IMEI1/IMEI2", "IMEI 1 / 2"]
+)
+def test_a_number_beside_a_header_or_both_imeis_in_it_name_no_second_one(header: str) -> None:
+    assert not names_second(header)
