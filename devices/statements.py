@@ -19,7 +19,8 @@ from devices.words import ANSWERS, FINDING_WORDS, LEXICONS, Mark, marked, plain_
 SUBJECTS = frozenset({
     "this", "the", "your", "device", "phone", "imei", "handset", "iphone", "ipad", "unit", "it", "is", "are", "was",
     "has", "have", "been", "sim", "carrier", "network", "operator", "currently", "now", "status", "warning", "alert",
-    "attention", "important", ":", "!", ",", "-", ".",
+    "attention", "important", "as", "este", "el", "dispositivo", "equipo", "telefono", "esta", "como", "dieses",
+    "das", "gerat", "ist", "als", "cet", "appareil", "est", "declare", "comme", ":", "!", ",", "-", ".",
 })  # fmt: skip
 #: Words that say of which finding a bad state is.
 TELLING = MappingProxyType({

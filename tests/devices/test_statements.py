@@ -29,6 +29,9 @@ def states(report: DeviceReport) -> tuple[str, str, str]:
         "AT&T Status: Blocked",
         "Blacklisted? Yes",
         "Carrier: Vodafone | Blacklisted",
+        "Este equipo está reportado como robado",
+        "Dieses Gerät ist als gestohlen gemeldet",
+        "Cet appareil est déclaré volé",
     ],
 )
 @pytest.mark.parametrize("more", ["", "Blacklist Status: Clean\n"])
