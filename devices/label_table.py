@@ -54,7 +54,7 @@ simlock: simlock, sim locked, sim status, sim state, sim restriction, sim card l
     kilidi, sim blokade, blokada sim, blocco sim, bloqueo simlock, simlockage, verrou sim, sim sperre,
     simlock status, sim блокировка, sim блок, khoa sim, khoa mang, kunci sim, sim kilit durumu, simlock
     vergrendeling, stan simlocka, estado sim, estado de la sim, bloqueo de tarjeta sim, привязка к
-    оператору, trang thai sim
+    оператору, trang thai sim, simロック, 유심 잠금, sim 잠금, قفل الشريحة, قفل الشبكة
 carrier_lock: carrier lock, network lock, operator lock, carrier locked, network locked, netlock, subsidy
     lock, bloqueo de red, bloqueo de operadora, is locked, locked, bloqueo de operador, bloqueo de compania,
     bloqueio de operadora, bloqueio de rede, blocco operatore, ag kilidi, operator kilidi, blokada sieci,
@@ -79,7 +79,8 @@ fmi: fmi, find my iphone, find my, fmip, fmi lock, fmi on, fmi enabled, fmip ena
     khoa icloud, kunci aktivasi, temukan iphone saya, zoek mijn iphone, activeringsslot, verrou d
     activation, verrouillage activation, localiser, bloqueo activacion, estado fmi, bloqueo de activacion
     icloud, aktivierungssperre icloud, icloud kilidi, icloud activation, find my iphone status,
-    find my iphone lock
+    find my iphone lock, iphoneを探す, アクティベーションロック, 나의 iphone 찾기, 활성화 잠금, قفل التنشيط,
+    العثور على iphone
 lost_mode: lost mode, lost mode status, icloud lost mode, icloud lost, clean lost, clean lost mode
 find_my_device: find my device, find device, find my mobile
 icloud: icloud, icloud status, icloud state, icloud account status, apple icloud, icloud clean lost
@@ -88,7 +89,8 @@ blacklist: blacklist, blacklisted, gsma, gsma status, gsma blacklist, gsma black
     gsma, us block status, block status, blocked status, blocked, is blocked, blacklist usa, barred, barred
     status, stolen, stolen status, lost stolen, lost or stolen, reported stolen, reported lost or stolen,
     reported lost stolen, lista negra, liste noire, sperrliste, schwarze liste, 黑名单, черный список,
-    daftar hitam, lost stolen status, lost or stolen status, ceir status, 黑名單, 黑名单查询, 全球黑名单,
+    daftar hitam, ブラックリスト, 블랙리스트, القائمة السوداء,
+    lost stolen status, lost or stolen status, ceir status, 黑名單, 黑名单查询, 全球黑名单,
     gsma黑名单, черный список gsma, czarna lista, kara liste, kara liste durumu, danh sach den, lista nera,
     zwarte lijst, blacklisting, en lista negra, na lista negra, reporte de robo, reportado, reported,
     blackliste, deny list, ceir, karaliste, 黑名单状态, liste noire gsma, lista negra gsma, gsma черный

@@ -49,7 +49,8 @@ livre, desbloqueado, desbloqueada, entsperrt, entriegelt, freigeschaltet, frei, 
 sim lock frei, simlockfrei, netlockfrei, deverrouille, deverrouillee, debloque, debloquee, desimlocke,
 desimlockee, sbloccato, sbloccata, libero, libera, ontgrendeld, simlockvrij, odblokowany, odblokowana,
 odblokowane, bez simlocka, kilitsiz, kilidi acik, kilidi acilmis, разблокирован, разблокирована, разблокировано,
-разлочен, свободен, свободный, mo khoa, quoc te, terbuka, 解锁, 解鎖, 解除锁定, 无锁, 無鎖
+разлочен, свободен, свободный, mo khoa, quoc te, terbuka, 解锁, 解鎖, 解除锁定, 无锁, 無鎖,
+ロック解除, ロック解除済み, simフリー, フリー, 잠금 해제, 해제, 해제됨, 언락, مفتوح
 """),
     Mark.GOOD_NOUN: _words("unlock, un lock"),
     Mark.BAD: _words("""
@@ -58,7 +59,7 @@ bloqueio, restringido, restrito, gesperrt, verriegelt, netzgebunden, verrouille,
 simlocke, bloccato, bloccata, vergrendeld, geblokkeerd, gelockt, zablokowany, zablokowana, zablokowane, blokada,
 blokady, kilitli, kilit, заблокирован, заблокирована, заблокировано, залочен, блокировка, блокировки, привязан,
 ограничение, ограничения, ограничений, khoa, terkunci, dikunci, 锁, 鎖, 锁定, 鎖定, 有锁, 有鎖, 已锁, 已锁定,
-上锁, 受限
+上锁, 受限, ロック, ロック中, 잠김, 잠금, مقفل
 """),
     Mark.BAD_NOUN: _words("simlock, sim lock, netlock, net lock, simlocka, bloqueo sim, bloqueio sim"),
 }
@@ -69,7 +70,8 @@ deshabilitado, inactivo, inactiva, desativado, desativada, desligado, desligada,
 desactivee, inactif, eteint, deaktiviert, ausgeschaltet, inaktiv, disattivato, disattivata, disattivo, spento,
 disabilitato, uitgeschakeld, wylaczony, wylaczona, wylaczone, nieaktywny, nieaktywna, nieaktywne, kapali,
 devre disi, выключен, выключена, выключено, отключен, отключена, отключено, неактивен, неактивна, деактивирован,
-деактивирована, выкл, da tat, nonaktif, mati, 关闭, 已关闭, 關閉, 已關閉, 关, 关掉, 停用, 已停用, 解锁, 解鎖
+деактивирована, выкл, da tat, nonaktif, mati, 关闭, 已关闭, 關閉, 已關閉, 关, 关掉, 停用, 已停用, 解锁, 解鎖,
+オフ, 無効, 꺼짐, 비활성화, 비활성화됨, معطل
 """),
     Mark.GOOD_NOUN: _words("unlock, un lock"),
     Mark.BAD: _words("""
@@ -79,7 +81,8 @@ verrouille, verrouillee, aktiviert, aktiv, eingeschaltet, gesperrt, attivo, atti
 abilitato, ingeschakeld, actief, wlaczony, wlaczona, wlaczone, aktywny, aktywna, aktywne, zablokowany, acik,
 etkin, aktif, kilitli, включен, включена, включено, активен, активна, активирован, активирована, активировано,
 вкл, заблокирован, da bat, dang bat, bi khoa, hidup, terkunci, 开启, 已开启, 開啟, 已開啟, 打开, 已打开, 开, 開,
-启用, 已启用, 激活, 已激活, 锁, 鎖, 锁定, 鎖定, 丢失, 丟失
+启用, 已启用, 激活, 已激活, 锁, 鎖, 锁定, 鎖定, 丢失, 丟失,
+オン, 有効, 켜짐, 활성화, 활성화됨, مفعل, مفعلة
 """),
 }
 LIST_WORDS = {
@@ -88,7 +91,7 @@ clean, good, clear, cleared, whitelisted, whitelist, white listed, white list, a
 limpio, limpia, limpo, limpa, lista blanca, lista branca, sauber, weisse liste, weissen liste, propre, saine,
 liste blanche, pulito, pulita, lista bianca, schoon, witte lijst, czysty, czysta, czyste, biala lista,
 bialej liscie, temiz, beyaz liste, beyaz listede, чистый, чистая, чист, чиста, чисто, белый список,
-белом списке, sach, danh sach trang, bersih, daftar putih, 正常, 干净, 乾淨, 清白, 白名单, 白名單
+белом списке, sach, danh sach trang, bersih, daftar putih, 正常, 干净, 乾淨, 清白, 白名单, 白名單, クリーン, 정상, نظيف
 """),
     Mark.BAD: _words("""
 blacklisted, blocklisted, denylisted, hotlisted, blocked, block, barred, banned, suspended, stolen, theft, lost,
@@ -102,7 +105,8 @@ skradziony, skradziona, skradzione, kradziony, kradziona, zgubiony, zgubiona, ut
 zablokowana, zastrzezony, zawieszony, calinti, kayip, bloke, engelli, engellendi, askiya alindi, украден,
 украдена, украдено, краденый, похищен, утерян, утеряна, утеряно, потерян, потеряна, заблокирован, заблокирована,
 приостановлен, розыске, розыск, danh cap, bi mat, bi khoa, bi chan, hilang, dicuri, diblokir, diblacklist,
-ditangguhkan, 丢失, 丟失, 遗失, 遺失, 被盗, 被盜, 盗, 盜, 挂失, 掛失, 被锁, 锁定, 鎖定, 封锁, 拉黑, 停机
+ditangguhkan, 丢失, 丟失, 遗失, 遺失, 被盗, 被盜, 盗, 盜, 挂失, 掛失, 被锁, 锁定, 鎖定, 封锁, 拉黑, 停机,
+盗難, 紛失, 분실, 도난, مسروق, مفقود
 """),
     Mark.REPORTED: _words("""
 reported, flagged, listed, black listed, block listed, deny listed, reportado, reportada, reporte, reportes,
@@ -122,7 +126,7 @@ SHARED = {
 not, not yet, no mas, nao mais, never, without, neither, free of, free from, isnt, hasnt, doesnt, wasnt, arent,
 cannot, cant, unable, failed, ohne, nicht, kein, keine, keinen, niemals, weder, sin, nunca, ningun, ninguna,
 ninguno, sem, nenhum, nenhuma, pas, sans, aucun, aucune, jamais, nest, senza, nessun, nessuna, niet, geen,
-nooit, bez, не, без, chua, belum, bukan, tanpa, 未, 不, 非, 没有, 沒有
+nooit, bez, не, без, chua, belum, bukan, tanpa, 未, 不, 非, 没有, 沒有, غير
 """),
     Mark.NOR: _words("nor, ni, ani, ни"),
     Mark.NOT_BEFORE: _words("degil, yok"),
@@ -170,9 +174,10 @@ FIELD_WORDS = _words("status, check, record, records, report, reports, history, 
 #: Whole values that answer the question in the label: "SIM Lock: Yes" is locked, "Blacklist: No" is clean.
 ANSWERS = MappingProxyType({
     **dict.fromkeys(("yes", "true", "on", "y", "si", "sim", "oui", "ja", "positive", "an", "ein", "aan", "tak", "да",
-                     "evet", "var", "co", "bat", "ya", "是", "有"), False),
+                     "evet", "var", "co", "bat", "ya", "是", "有", "あり", "はい", "نعم"), False),
     **dict.fromkeys(("no", "false", "off", "n", "nao", "non", "nein", "negative", "aus", "uit", "nee", "nie", "нет",
-                     "hayir", "yok", "khong", "tat", "tidak", "否", "无", "無", "没有", "沒有"), True),
+                     "hayir", "yok", "khong", "tat", "tidak", "否", "无", "無", "没有", "沒有",
+                     "なし", "いいえ", "لا"), True),
 })  # fmt: skip
 
 

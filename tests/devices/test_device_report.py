@@ -220,3 +220,20 @@ def test_a_long_value_keeps_its_state_and_not_all_its_words(label: str, field: s
         assert len(kept.encode()) <= MAX_VALUE
         assert state_of(kept) == state_of(value)
     assert state_of(kept) != state_of(first)
+
+
+@pytest.mark.parametrize(
+    ("text", "states"),
+    [
+        ("iPhoneを探す: オン\nSIMロック: あり\nブラックリスト: 紛失", ("Locked", "ON", "Blacklisted")),
+        ("iPhoneを探す：無効\nSIMロック：ロック解除\nブラックリスト: クリーン", ("Unlocked", "OFF", "Clean")),
+        ("나의 iPhone 찾기: 켜짐\n유심 잠금: 잠김\n블랙리스트: 도난", ("Locked", "ON", "Blacklisted")),
+        ("나의 iPhone 찾기: 꺼짐\n유심 잠금: 잠금 해제\n블랙리스트: 정상", ("Unlocked", "OFF", "Clean")),
+        ("قفل الشبكة: نعم\nالعثور على iPhone: مفعل\nالقائمة السوداء: مسروق", ("Locked", "ON", "Blacklisted")),
+        ("قفل الشبكة: غير مقفل\nقفل التنشيط: غير مفعل\nالقائمة السوداء: لا", ("Unlocked", "OFF", "Clean")),
+    ],
+)
+def test_findings_in_japanese_korean_and_arabic_are_read(text: str, states: tuple[str, str, str]) -> None:
+    report = read_report(text)
+    found = sim_state(report.simlock), fmi_state(report.fmi), blacklist_state(report.blacklist)
+    assert tuple(map(str, found)) == states
