@@ -272,7 +272,7 @@ class ProductionSubmissionSystem:
         may_claim = may_claim and has_space and not any(answer.holds for answer in answers)
         for answer in answers:
             if answer.is_refused:
-                self._ownership.look_again(answer.chunk.batch_id)
+                self._ownership.look_again(answer.chunk)
         try:
             with self.database.write() as connection:
                 self._find_wire(connection)

@@ -55,7 +55,8 @@ class Ownership:
         if not database.is_file:
             self._may_send = self._may_send.add_columns(history_mark.STORED)
         self._lease: lease.Lease | None = None
-        self._older = frozenset[int]()  #: batches of an earlier process, and those that must look_again()
+        self._older = frozenset[int]()  #: batches of an earlier process
+        self._refused: dict[int, int] = {}  #: batches that must look_again() → the attempt that was refused
         self._looked = frozenset[int]()  #: batches for which the look was taken
         self._balance_before: Reading | None = None  #: the newest one that an earlier process has read
         self._failed_looks = 0
@@ -115,9 +116,10 @@ class Ownership:
         logger.error("This process sends nothing more: %s", error)
         self._lease, self.was_overtaken = None, not isinstance(error, OtherHistoryError)
 
-    def look_again(self, batch_id: int) -> None:
-        """Let a batch wait for another look: the provider has turned a call of it away and may have placed it."""
-        self._older, self._looked = self._older | {batch_id}, self._looked - {batch_id}
+    def look_again(self, chunk: Chunk) -> None:
+        """Let a batch wait for another look: the provider has turned this call of it away and may have placed it."""
+        self._refused.setdefault(chunk.batch_id, chunk.attempt_id)
+        self._looked -= {chunk.batch_id}
 
     def sendable(self, connection: Transaction) -> list[batch_states.RunningBatch]:
         """Return the running batches, without those that wait for a look at the list."""
@@ -130,7 +132,8 @@ class Ownership:
         """Let the batches go on that waited for this look, or pause them.
 
         Where more left the account than we know of since an earlier process read its balance, a copy of this database
-        may have ordered what is planned, and the list may not show it.
+        may have ordered what is planned, and the list may not show it. So may a call that was refused, since the
+        balance before it.
         """
         if not self.must_look:
             return
@@ -140,13 +143,23 @@ class Ownership:
             return
         self.must_look = False
         running = {batch.batch_id for batch in batch_states.running_batches(connection)}
-        beyond = unexplained_fall(connection, self._balance_before, look.credits, self._account)
-        for batch_id in self._held(running) if beyond else ():
-            batch_states.pause(connection, batch_id, PAID_ELSEWHERE.format(money(beyond)))
+        waiting, refused = self._held(running) - self._looked, running & self._refused.keys()
+        if waiting - refused:
+            self._pause_paid(connection, self._held(running), self._balance_before, look)
+        for batch_id in refused:
+            before = balance_store.reading_before(connection, self._refused[batch_id], self._account)
+            self._pause_paid(connection, {batch_id}, before, look)
         self._looked |= running
+        self._refused = {batch_id: attempt for batch_id, attempt in self._refused.items() if batch_id not in running}
         if not is_list and self._is_moved:
             batch_states.pause_all(connection, MOVED)
 
+    def _pause_paid(self, connection: Transaction, held: set[int], before: Reading | None, look: Look) -> None:
+        """Pause these batches where more left the account since a reading than we know of."""
+        beyond = unexplained_fall(connection, before, look.credits, self._account)
+        for batch_id in held if beyond else ():
+            batch_states.pause(connection, batch_id, PAID_ELSEWHERE.format(money(beyond)))
+
     def _held(self, running: set[int]) -> set[int]:
-        """Return those of the running batches that another process may have sent."""
-        return running if self._is_moved else running & self._older
+        """Return those of the running batches that another process, or a refused call, may have sent."""
+        return running if self._is_moved else running & (self._older | self._refused.keys())

@@ -185,6 +185,43 @@ def test_a_batch_waits_for_a_look_at_the_list_after_a_call_was_refused(loop: Loo
     assert loop.outcomes(batch_id) == ["ordered"] * 20
 
 
+def test_what_was_bought_by_hand_long_before_a_refused_call_pauses_nothing(loop: Loop) -> None:
+    """The balance from right before that call counts, and not the one before this process began."""
+    ready(loop)
+    loop.close()
+    later = Loop(loop.database, loop.folder, loop.model)
+    ready(later)
+    loop.model.place(imeis(3, 500), SERVICE)
+    later.clock.now += 400.0
+    batch_id = batch(later, 4)
+    later.step(3)
+    later.let(BALANCE)
+    later.let(CALL, fault="maintenance")
+    later.let_all(CALL)
+    resume(later, batch_id)
+    for _ in range(20):
+        later.step(2)
+        later.let_all()
+    later.close()
+    assert later.states()[0][1] == ""
+    assert later.outcomes(batch_id) == ["ordered"] * 4
+
+
+def test_what_a_refused_call_was_charged_for_pauses_the_batch_where_no_list_shows_it(loop: Loop) -> None:
+    ready(loop)
+    batch_id = batch(loop, 2)
+    loop.step(3)
+    loop.model.place(imeis(2), SERVICE)
+    loop.let(CALL, fault="maintenance")
+    resume(loop, batch_id)
+    loop.model.list_is_down = True
+    for _ in range(5):
+        loop.clock.now += 100.0
+        loop.step(2)
+        loop.let_all()
+    assert loop.states() == [("paused", PAID_ELSEWHERE.format("$0.16"))]
+
+
 def test_what_another_copy_has_ordered_already_is_not_sent(loop: Loop) -> None:
     loop.model.place(imeis(1), SERVICE)
     older_work(loop)
