@@ -262,7 +262,8 @@ def name_services(database: IMEIDatabase, order_ids: Sequence[str]) -> None:
     """Write the service id of those of these orders that have only its title, as after an import."""
     with database.write() as connection:
         labels = call_queries.service_labels(connection)
-        titles = select(orders.c.id, func.coalesce(orders.c.service_name, "")).where(orders.c.service_id.is_(None))
+        titles = select(orders.c.id, func.coalesce(orders.c.service_name, ""))
+        titles = titles.where(func.unindexed(orders.c.service_id).is_(None))  # else SQLite reads all of them
         unnamed = connection.execute(titles.where(orders.c.order_id.in_(each_of(order_ids)))).all()
         named = {row: labels.get(title.strip().lower()) for row, title in unnamed}
         for row, service_id in named.items():

@@ -66,7 +66,8 @@ AMONG_IDS = orders.c.order_id.in_(sql("SELECT value FROM each(:ids AS TEXT) list
 OF_ASKED = orders.c.account == func.coalesce(ASKED, orders.c.account)
 OWNERS = select(orders.c.order_id, orders.c.imei, orders.c.attempt_id).where(AMONG_IDS, OF_ASKED)
 SERVICES_OF = select(orders.c.order_id, orders.c.service_id).where(AMONG_IDS, OF_ASKED)
-FINAL_AMONG = select(orders.c.order_id).where(AMONG_IDS, orders.c.status.in_(FINAL_STATUSES))
+#: coalesce() keeps SQLite from the index of statuses, which holds all orders with a result.
+FINAL_AMONG = select(orders.c.order_id).where(AMONG_IDS, func.coalesce(orders.c.status, "").in_(FINAL_STATUSES))
 PLANNED_ITEMS = (
     select(
         items.c.service_id,

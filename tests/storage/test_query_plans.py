@@ -34,7 +34,9 @@ from schema import metadata
 from settings import MAIN_ACCOUNT, Settings
 from spreadsheets.order_rows import read_orders
 from storage import (
+    audit_store,
     balance_store,
+    call_queries,
     idempotency_store,
     kept_sums,
     order_filters,
@@ -199,6 +201,18 @@ def test_what_runs_all_day_is_found_by_indexes_and_each_index_serves_a_query(
         planned = plans(database, caught, statistics)
         assert "\n".join(scans(planned)) == ""
         assert wanted - used(planned) == set()
+
+
+def test_orders_of_given_ids_are_found_by_these(database: IMEIDatabase, caught: Statements) -> None:
+    """The indexes of statuses and services would read every order with a result, or without a service."""
+    with database.read() as connection:
+        call_queries.final_among(connection, ["15000001"])
+    audit_store.name_services(database, ["15000001"])
+    asked = {statement: given for statement, given in caught.items() if "FROM orders" in statement}
+    assert len(asked) == 2
+    for statistics in ("", STATISTICS):
+        planned = plans(database, asked, statistics)
+        assert used(planned).isdisjoint({"idx_status", "idx_orders_service"})
 
 
 def use_account(app: Flask, browser: Browser) -> None:
