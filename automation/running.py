@@ -171,10 +171,11 @@ def schedule_of(terms: Terms) -> Schedule:
 
 def try_out(backend: Backend, automation: Automation, actor: Actor) -> int:
     """Write what a run by hand over the newest orders of the filter would order now. Return the id of this run."""
+    at = utc_now()  # the trial may not show what is stored after this moment
     choice, words = _choice_by_hand(backend, automation, actor)
     run = _run_of(choice, RunKind.TRIAL, actor, words) if choice else NewRun(RunKind.TRIAL, actor.name, 0, words=words)
     with backend.database.write() as connection:
-        return automation_store.add_run(connection, automation, run)
+        return automation_store.add_run(connection, automation, replace(run, at=at))
 
 
 def run_by_hand(backend: Backend, automation: Automation, trial: Run, actor: Actor) -> int:

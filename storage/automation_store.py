@@ -110,6 +110,7 @@ class NewRun:
     left_out: Mapping[str, int] = field(default_factory=dict)  #: why → phones
     samples: Sequence[str] = ()  #: the first of its IMEIs
     words: str = ""
+    at: datetime | None = None  #: UTC, before its phones were looked up; None: when it is written
 
 
 class Run(NamedTuple):
@@ -308,7 +309,7 @@ def add_run(connection: Transaction, automation: Automation, new: NewRun, batch_
     waits_for_results = automation.rechecks and batch_id is not None
     row = {
         "automation_id": automation.automation_id,
-        "at": utc_now(),
+        "at": new.at or utc_now(),
         "kind": new.kind,
         "actor": new.actor,
         "found": new.found,

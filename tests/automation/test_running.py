@@ -12,6 +12,7 @@ from stored_people import add_user
 from web_client import CARRIER
 
 from automation import AutomationTurn, MustWaitError, run_by_hand, running, try_out
+from automation.choosing import Selected, choose
 from automation.running import Placing, token_of
 from database import IMEIDatabase, utc_now
 from grading import StopLoss
@@ -429,6 +430,27 @@ def test_a_trial_is_not_confirmed_after_somebody_else_has_checked_its_phones_aga
     try_out(scene.backend, scene.get(rule), anna)
     run_by_hand(scene.backend, scene.get(rule), scene.log(rule)[-1], anna)
     assert scene.sent(rule) == imeis(1)
+
+
+def test_a_trial_does_not_know_what_was_stored_while_it_was_made(
+    file_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may wait for the lock of the database between its look at the orders and its line of the log."""
+    scene = file_scene
+    scene.check(imeis(1), service_id=SECOND)
+    rule, anna = scene.add(AutomationKind.RECHECK), Actor("demo", Role.ADMIN)
+
+    def overtaken(*given: Any) -> Selected:
+        found = choose(*given)
+        scene.check(imeis(1), service_id=SECOND)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "choose", overtaken)
+        try_out(scene.backend, scene.get(rule), anna)
+    with pytest.raises(MustWaitError, match="changed since"):
+        run_by_hand(scene.backend, scene.get(rule), scene.log(rule)[-1], anna)
+    assert scene.sent(rule) == []
 
 
 def test_a_trial_is_not_confirmed_after_another_service_was_chosen(scene: Scene) -> None:
