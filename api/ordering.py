@@ -16,7 +16,16 @@ from database import Transaction, utc_now
 from storage.batch_creation import OverBudgetError, RefusedActorError
 from storage.batch_queries import planned_imeis
 from storage.batch_states import unit_price
-from submission import KNOWN_AGE, Again, Plan, known_to_program, price_objection, service_objection, unchecked
+from submission import (
+    KNOWN_AGE,
+    WITHOUT_ID,
+    Again,
+    Plan,
+    known_to_program,
+    price_objection,
+    service_objection,
+    unchecked,
+)
 from web import current_actor
 
 #: What the document says of orders that are paid again.
@@ -24,7 +33,8 @@ ONLY_KNOWN = "See `known_orders`."
 KNOWN_WORDS = (
     "The `order_id` of each earlier order that the program knows. `recheck` and `resend_rejected` order no IMEI again"
     " whose newest order it does not name: a person or another program may have ordered it since. Without the field,"
-    f" none whose order or result came in the last {KNOWN_AGE // timedelta(hours=1)} hours."
+    f" none whose order or result came in the last {KNOWN_AGE // timedelta(hours=1)} hours. An order of an imported"
+    " file may have no id: to order its IMEI again, leave the field out."
 )
 #: Seconds after which a client may ask again for a price that could not be checked.
 ASK_AGAIN = 30
@@ -109,9 +119,11 @@ def unseen_words(plan: Plan) -> list[str]:
     """Return a sentence about the IMEIs that are not ordered again because the program does not know their orders."""
     if not plan.unseen:
         return []
-    count, first = len(plan.unseen), plan.unseen[0]
+    count, first = len(plan.unseen), next((order for order in plan.unseen if order.order_id), plan.unseen[0])
     what = f"{plural(count, 'IMEI')} {'was' if count == 1 else 'were'} not ordered again."
-    order = f"{first.order_id} of {first.imei}" if first.order_id else f"that of {first.imei}"
+    if not first.order_id:
+        return [f"{what} The order of {first.imei} has no id: to pay again, {WITHOUT_ID}"]
+    order = f"{first.order_id} of {first.imei}"
     return [f"{what} To pay again, name the orders that you know in `known_orders`, such as {order}."]
 
 

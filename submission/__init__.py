@@ -60,6 +60,7 @@ from submission.plan import (
     NOTHING_LEFT,
     PRICE_MAX_AGE,
     VOLATILE,
+    WITHOUT_ID,
     Again,
     Knows,
     Means,

@@ -35,6 +35,10 @@ NOTHING_LEFT = "Nothing is left to send: each of these IMEIs is ordered or under
 #: A program that names no orders pays again only for IMEIs whose orders and results are older. A repeated request, and
 #: what somebody else has ordered on the same day, is younger; a program that runs once a day finds its orders older.
 KNOWN_AGE = timedelta(hours=12)
+#: What a program does about an order of an imported file, which may have no id to be named by.
+WITHOUT_ID = (
+    f"send no known_orders, and wait until its order and result are older than {KNOWN_AGE // timedelta(hours=1)} hours."
+)
 #: Whether somebody who orders again knows of an earlier order.
 Knows = Callable[[EarlierOrder], bool]
 

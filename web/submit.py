@@ -1,7 +1,7 @@
 """Order one or a few IMEIs from one page, or as a stream for programs that wait for the outcome."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,8 @@ from storage import order_queries
 from storage.batch_creation import OverBudgetError
 from storage.batch_uploads import batch_of_token
 from storage.model_store import TAC, PhoneModel, models_of
-from storage.rows import Order
-from submission import NOTHING_LEFT, Again, Knows, Plan, known_to_program, shown_orders
+from storage.rows import EarlierOrder, Order
+from submission import NOTHING_LEFT, WITHOUT_ID, Again, Knows, Plan, known_to_program, shown_orders
 from web.access import allow, current_actor, record_nothing
 from web.context import row_number
 from web.format import ago, plural, result_words
@@ -34,8 +34,6 @@ blueprint = Blueprint("submit", __name__)
 
 #: More IMEIs than this need the preview of a batch.
 FEW = 20
-NOT_SHOWN = "Nothing was sent: {imei} was checked before. See the result below, then order again."
-NOT_NAMED = "Nothing was sent: {imei} has the order {order}. To pay again, look at it and send its id as known_orders."
 SENT_BEFORE = "This form was sent before. Nothing more was sent: this is the batch that it made."
 
 
@@ -85,7 +83,7 @@ def order() -> ResponseReturnValue:
         record_nothing()
         flash(SENT_BEFORE)
         return go_to("batches.live", batch_id=batch_id)
-    plan, objections = _plan(posted, shown_orders(posted.seen), NOT_SHOWN)
+    plan, objections = _plan(posted, shown_orders(posted.seen), _not_shown)
     if plan is not None and (len(plan.imeis) > FEW or must_type(backend(), plan)):
         record_nothing()
         token = drafts.from_imeis([imei for imei, _ in plan.imeis], _label(plan.imeis), posted.service_id)
@@ -105,7 +103,7 @@ def order() -> ResponseReturnValue:
 def order_and_follow() -> Response:
     """Order the posted IMEIs and stream their progress until all have an outcome."""
     posted, named = _posted(), request.form.getlist("known_orders") or None
-    plan, objections = _plan(posted, known_to_program(named, utc_now()), NOT_NAMED)
+    plan, objections = _plan(posted, known_to_program(named, utc_now()), _not_named)
     if plan is None or objections:
         abort(400, " ".join(objections))
     if not backend().streams.acquire(blocking=False):
@@ -160,10 +158,12 @@ def _posted() -> Posted:
     return Posted(text.strip(), service_id, form.get("token") or None, "recheck" in form, price, seen)
 
 
-def _plan(posted: Posted, knows: Knows, remedy: str) -> tuple[Plan | None, tuple[str, ...]]:
+def _plan(
+    posted: Posted, knows: Knows, objection: Callable[[EarlierOrder], str]
+) -> tuple[Plan | None, tuple[str, ...]]:
     """Return what would be sent, and the objections.
 
-    knows: the earlier orders that are paid again; remedy: what to do where the form asks for another one.
+    knows: the earlier orders that are paid again; objection: the sentence about another one that would be.
     """
     try:
         intake = read_text(posted.text, limit=backend().settings.max_batch_imeis)
@@ -178,8 +178,18 @@ def _plan(posted: Posted, knows: Knows, remedy: str) -> tuple[Plan | None, tuple
     plan, objections = plan_few(backend(), posted.service_id, numbers, posted.shown_price, again, current_actor())
     if plan is None or not plan.unseen:
         return plan, objections
-    words = tuple(remedy.format(imei=order.imei, order=order.order_id or "without an id") for order in plan.unseen[:3])
-    return plan, tuple(one for one in objections if one != NOTHING_LEFT) + words
+    return plan, (*(one for one in objections if one != NOTHING_LEFT), *map(objection, plan.unseen[:3]))
+
+
+def _not_shown(order: EarlierOrder) -> str:
+    return f"Nothing was sent: {order.imei} was checked before. See the result below, then order again."
+
+
+def _not_named(order: EarlierOrder) -> str:
+    if not order.order_id:
+        return f"Nothing was sent: {order.imei} has an order without an id. To pay again, {WITHOUT_ID}"
+    found = f"Nothing was sent: {order.imei} has the order {order.order_id}."
+    return f"{found} To pay again, look at it and send its id as known_orders."
 
 
 def _ask_again(posted: Posted, objections: Sequence[str]) -> ResponseReturnValue:

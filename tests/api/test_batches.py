@@ -177,6 +177,24 @@ def test_what_somebody_else_has_ordered_since_a_program_looked_is_not_paid_again
     assert batch_count(database) == 3
 
 
+def test_a_program_learns_what_to_do_about_orders_without_an_id(api: ApiClient, database: IMEIDatabase) -> None:
+    order_batch(database, imeis(2))
+    asked = {"service_id": SERVICE, "recheck": True, "known_orders": ["15000001"], "imeis": imeis(2)}
+    with database.write() as connection:
+        run(connection, "UPDATE orders SET status = 'Completed', order_id = NULL")
+    refused = problem(api.post("/batches", asked), 409, "nothing-to-send")
+    assert f"The order of {imeis(1)[0]} has no id: to pay again, send no known_orders" in refused["detail"]
+    with database.write() as connection:
+        run(connection, "UPDATE orders SET order_id = '7' WHERE id = 2")
+    refused = problem(api.post("/batches", asked), 409, "nothing-to-send")
+    assert f"such as 7 of {imeis(2)[1]}." in refused["detail"]
+    yesterday = utc_now() - timedelta(hours=13)
+    with database.write() as connection:
+        connection.execute(update(orders).values(created_at=yesterday, updated_at=yesterday))
+    del asked["known_orders"]
+    assert api.post("/batches", asked).status_code == 201
+
+
 @pytest.mark.parametrize(("status", "tick"), [("Completed", "recheck"), ("Rejected", "resend_rejected")])
 def test_a_program_that_names_no_orders_pays_again_only_for_what_is_older_than_half_a_day(
     api: ApiClient, database: IMEIDatabase, status: str, tick: str

@@ -100,7 +100,8 @@ def test_the_earlier_result_is_shown_instead_of_ordering_again(browser: Browser,
     assert "iPhone 12" in words(page)
     assert "Nothing is left to send" in words(page)
     assert f">{number}</textarea>" in page.text
-    assert browser.post("/submit", {"imei": number, "service_id": "1739", "recheck": "on"}).status_code == 303
+    again = {"imei": number, "service_id": "1739", "recheck": "on"}
+    assert browser.post("/submit", fields_of(page.text, "/submit") | again).location == "/batches/2"
 
 
 def checked(database: IMEIDatabase) -> None:
@@ -155,6 +156,12 @@ def test_the_stream_pays_again_for_old_results_and_for_orders_that_it_names(
         refused = browser.post("/submit-stream", asked | more)
         assert (refused.status_code, batch_count(database)) == (400, 1)
         assert refused.get_json()["error"].startswith(f"Nothing was sent: {number} has the order 15000001.")
+    with database.write() as connection:
+        run(connection, "UPDATE orders SET order_id = NULL")  # as of a file
+    refused = browser.post("/submit-stream", asked | {"known_orders": "15000001"})
+    assert "an order without an id. To pay again, send no known_orders" in refused.get_json()["error"]
+    with database.write() as connection:
+        run(connection, "UPDATE orders SET order_id = '15000001'")
     browser.post("/submit-stream", asked | {"known_orders": "15000001"}).close()
     assert batch_count(database) == 2
     answer_chunks(database)
