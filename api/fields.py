@@ -81,6 +81,7 @@ class Whole(fields.Integer):
 
     def __init__(self, least: int = 0, most: int = 10**9, **more: Any) -> None:
         super().__init__(strict=True, validate=validate.Range(least, most), **more)
+        self.error_messages["invalid"] = "Not a whole number."
 
 
 def limit_field(most: int, usual: int) -> Whole:
