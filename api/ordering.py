@@ -67,7 +67,7 @@ class OrderTerms:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What tells two requests apart: as it was before requests could name orders, for keys of before."""
+        """Return what tells two requests apart. One that names no orders is told apart as by older versions."""
         return (self,) if self.known is None else (self, self.known)
 
     @classmethod

@@ -140,7 +140,7 @@ def not_placed(batch_id: int) -> ResponseReturnValue:
         return refuse("Nothing was sent: tick the IMEIs that were not placed.", SHOW, batch_id=batch_id)
     if "sure" not in request.form:
         return refuse(NOT_SURE, SHOW, batch_id=batch_id)
-    newest = None if every else request.form.get("newest", 0, type=row_number)  # for all of them the mark tells
+    newest = None if every else request.form.get("newest", 0, type=row_number)  # every: the mark is compared
     try:
         sent = was_not_placed(backend().database, chosen, _rest(), newest)
     except NotPossibleError as error:
