@@ -143,7 +143,8 @@ class Ownership:
             return
         self.must_look = False
         running = {batch.batch_id for batch in batch_states.running_batches(connection)}
-        waiting, refused = self._held(running) - self._looked, running & self._refused.keys()
+        waiting = self._held(running) - self._looked
+        refused = waiting & self._refused.keys()
         if waiting - refused:
             self._pause_paid(connection, self._held(running), self._balance_before, look)
         for batch_id in refused:

@@ -222,6 +222,27 @@ def test_what_a_refused_call_was_charged_for_pauses_the_batch_where_no_list_show
     assert loop.states() == [("paused", PAID_ELSEWHERE.format("$0.16"))]
 
 
+def test_each_refused_call_is_compared_with_the_balance_right_before_it(loop: Loop) -> None:
+    """What was bought by hand during the first one pauses the batch once."""
+    ready(loop)
+    batch_id = batch(loop, 4)
+    loop.step(3)
+    loop.model.place(imeis(3, 500), SERVICE)
+    for notice in (PAID_ELSEWHERE.format("$0.24"), ""):
+        loop.let(CALL, fault="withdrawn")
+        loop.let_all(CALL)
+        resume(loop, batch_id)
+        for _ in range(4):
+            loop.clock.now += 30.0
+            loop.step(2)
+            loop.let_all(BALANCE, PRICES, LIST)
+        assert loop.states()[0][1] == notice
+        resume(loop, batch_id)
+        loop.step(2)
+    loop.let_all()
+    assert loop.outcomes(batch_id) == ["ordered"] * 4
+
+
 def test_what_another_copy_has_ordered_already_is_not_sent(loop: Loop) -> None:
     loop.model.place(imeis(1), SERVICE)
     older_work(loop)
