@@ -48,7 +48,7 @@ def show(export_id: str) -> Export:
 def download(export_id: str) -> Response:
     """Download a finished file."""
     export = export_or_404(export_id)
+    describe(f"export {export.name}")
     if export.state != "done":
         abort(404, export.error or "The file is not finished. Ask for its state.")
-    describe(f"export {export.name}")
     return send_export(export)

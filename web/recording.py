@@ -182,9 +182,10 @@ def _action() -> str:
 
 
 def _subject() -> str:
-    """Return what the address of this request names, such as "batch 12"."""
-    given = (request.view_args or {}).items()
-    return next((f"{name.removesuffix('_id')} {value}" for name, value in given if name.endswith("_id")), "")
+    """Return what the address of this request names, such as "batch 12"; "" for an export, whose id gives its file."""
+    named = {name: value for name, value in (request.view_args or {}).items() if name.endswith("_id")}
+    named.pop("export_id", None)
+    return next((f"{name.removesuffix('_id')} {value}" for name, value in named.items()), "")
 
 
 def _log(entry: AuditEntry) -> None:
