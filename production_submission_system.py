@@ -150,7 +150,7 @@ class ProductionSubmissionSystem:
         something changed. Raises ValueError for a service that cannot be ordered by IMEI alone, NotPossibleError where
         nothing may be ordered with this database, and OverBudgetError where the budget of the day does not hold it.
         """
-        budget = checked_budget(self.database, self._settings) if self._settings else None
+        budget = checked_budget(self.database, self._settings)
         max_age = PRICE_MAX_AGE if self._settings else math.inf
         service = find_service(self.database, self.client.get_imei_services, service_id, max_age)
         numbered, mark = [(imei, row) for row, imei in enumerate(imeis, 1)], fingerprint(service_id, imeis)

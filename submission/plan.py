@@ -217,14 +217,16 @@ def _by_status(orders: Iterable[EarlierOrder]) -> dict[str, tuple[EarlierOrder, 
     return {name: tuple(listed) for name, listed in found.items()}
 
 
-def order_objection(database: IMEIDatabase, settings: Settings) -> str:
-    """Return why nothing may be ordered with this database, on this disk and with this account; "" if it may."""
-    return (
-        (VOLATILE if settings.volatile_disk and not settings.demo else "")
-        or (database.get_setting(MOVED_AWAY) or "")
-        or older_copy_objection(database)
-        or account_objection(database, settings)
-    )
+def order_objection(database: IMEIDatabase, settings: Settings | None) -> str:
+    """Return why nothing may be ordered with this database, on this disk and with this account; "" if it may.
+
+    settings: None where a program brings its own database and client, so that only the database can object.
+    """
+    of_database = database.get_setting(MOVED_AWAY) or older_copy_objection(database)
+    if of_database or settings is None:
+        return of_database
+    is_lost = settings.volatile_disk and not settings.demo
+    return VOLATILE if is_lost else account_objection(database, settings)
 
 
 def budget_of_day(database: IMEIDatabase, settings: Settings) -> float | None:
@@ -234,11 +236,11 @@ def budget_of_day(database: IMEIDatabase, settings: Settings) -> float | None:
     return min((budget for budget in (settings.daily_budget, own) if budget is not None), default=None)
 
 
-def checked_budget(database: IMEIDatabase, settings: Settings) -> float | None:
-    """Return budget_of_day(). Raises NotPossibleError where nothing may be ordered."""
+def checked_budget(database: IMEIDatabase, settings: Settings | None) -> float | None:
+    """Return budget_of_day(), None without settings. Raises NotPossibleError where nothing may be ordered."""
     if objection := order_objection(database, settings):
         raise NotPossibleError(objection)
-    return budget_of_day(database, settings)
+    return budget_of_day(database, settings) if settings else None
 
 
 def service_objection(service: ServiceInfo | None, service_id: str) -> str:

@@ -243,6 +243,17 @@ def test_a_restored_database_orders_nothing_by_a_system_that_wires_itself(live: 
     system.database.close()
 
 
+def test_a_restored_database_orders_nothing_by_a_system_of_given_parts(live: Simulator, tmp_path: Path) -> None:
+    """It would wait for ever: the loop takes no batch of such a database."""
+    wired, checkpoints = ProductionSubmissionSystem(), Checkpoints(tmp_path / "checkpoints")
+    stop_restored(wired.database, checkpoints)
+    system = ProductionSubmissionSystem(database=wired.database, client=wired.client, checkpoints=checkpoints)
+    with pytest.raises(NotPossibleError, match="rebuild-from-provider"):
+        system.submit_batch(imeis(2), "269")
+    assert live.charges() == []
+    wired.database.close()
+
+
 def test_an_empty_database_beside_kept_answers_orders_nothing(live: Simulator, tmp_path: Path) -> None:
     system = ProductionSubmissionSystem()
     system.submit_batch(imeis(3), "269")
