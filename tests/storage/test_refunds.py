@@ -231,7 +231,7 @@ def test_a_price_that_fell_since_makes_the_balance_no_proof(database: IMEIDataba
     settler, shown = doubt(database, 2)
     database.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.09)], 1.0)
     assert look(database, settler, shown, 1100.0) == []
-    assert "is not known" in str(one(database, "SELECT message FROM chunks WHERE state = 'in_doubt'"))
+    assert "may have left the account" in str(one(database, "SELECT message FROM chunks WHERE state = 'in_doubt'"))
     database.store_services([ServiceInfo(SERVICE, "T-Mobile", 0.1)], 2.0)
     assert len(look(database, settler, shown, 1200.0)) == 2
 

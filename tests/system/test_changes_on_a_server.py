@@ -226,7 +226,8 @@ def doubt(walk: Walk) -> None:
     walk.post("doubt.ask", batch_id=batch_id)
     walk.post("doubt.placed", {"item_id": rows[0][0], "order_id": "15990001"}, batch_id=batch_id)
     walk.post("doubt.undo", {"order_id": "15990001"}, batch_id=batch_id)
-    walk.post("doubt.not_placed", {"item_id": [rows[1][0]], "sure": "on"}, batch_id=batch_id)
+    ((newest,),) = walk.rows("SELECT max(id) FROM attempts")
+    walk.post("doubt.not_placed", {"item_id": [rows[1][0]], "sure": "on", "newest": newest}, batch_id=batch_id)
     walk.post("doubt.undo_not_placed", batch_id=batch_id)
     query = f"SELECT outcome, count(*) FROM items WHERE batch_id = {batch_id} GROUP BY outcome"
     assert walk.rows(query) == [("in_doubt", 3)]

@@ -67,7 +67,8 @@ def test_calls_whose_worker_is_killed(
             wait_until(
                 lambda: found(database, batch_id).state is not BatchState.RUNNING, "it ends or is paused", PATIENCE
             )
-            assert (judge(simulator, database) == (0, 0)) is is_sound
+            is_ended = found(database, batch_id).state is BatchState.FINISHED
+            assert (is_ended and judge(simulator, database) == (0, 0)) is is_sound
 
 
 @pytest.mark.parametrize(("before", "is_sound"), [(scaled, True), (unlimited, False)])
