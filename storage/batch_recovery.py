@@ -11,6 +11,9 @@ from sqlalchemy import Connection, exists, select, update
 from database import Transaction
 from orders import BatchState, ChunkState
 from schema import batches, chunks, last_id, skip_ids
+from storage.guards import expect
+
+OPEN_STATES = (ChunkState.PLANNED, ChunkState.SENDING)
 
 
 class OpenCall(NamedTuple):
@@ -39,7 +42,7 @@ def open_batches(connection: Connection) -> Sequence[int]:
 
 def open_calls(connection: Connection, batch_id: int) -> list[OpenCall]:
     """Return the chunks of a batch that are planned or on the wire."""
-    states = chunks.c.state.in_([ChunkState.PLANNED, ChunkState.SENDING])
+    states = chunks.c.state.in_(OPEN_STATES)
     found = select(chunks.c.id, chunks.c.attempt).where(chunks.c.batch_id == batch_id, states)
     return [OpenCall(*row) for row in connection.execute(found)]
 
@@ -54,7 +57,14 @@ def skip_chunk_ids(connection: Transaction, last: int) -> None:
     skip_ids(connection, chunks, last)
 
 
-def set_attempts(connection: Transaction, attempts: Mapping[int, int]) -> None:
-    """Write how often chunks were sent (chunk id → attempt)."""
+def plan_again(connection: Transaction, attempts: Mapping[int, int]) -> None:
+    """planned or sending → planned for chunks that were sent so often (chunk id → attempt), for any account to claim.
+
+    Unlike a release it leaves alone what repeats a doubtful call, and what was stopped: only answers decide these.
+    Raises WrongStateError.
+    """
     for chunk_id, attempt in attempts.items():
-        connection.execute(update(chunks).where(chunks.c.id == chunk_id).values(attempt=attempt))
+        values = {"state": ChunkState.PLANNED, "attempt": attempt, "account": None}
+        this = (chunks.c.id == chunk_id) & chunks.c.state.in_(OPEN_STATES)
+        moved = connection.execute(update(chunks).where(this).values(**values)).rowcount
+        expect(moved == 1, f"chunk {chunk_id} is neither planned nor on the wire")

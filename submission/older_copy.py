@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from database import IMEIDatabase, Transaction, read_setting, write_setting
 from orders import ChunkState
 from settings import MAIN_ACCOUNT
-from storage import automation_store, batch_recovery, call_queries, chunk_moves, move_marks
+from storage import automation_store, batch_recovery, call_queries, move_marks
 from storage.batch_states import pause_all, resume_self_resuming
+from storage.call_queries import NOT_PLACED
 from storage.call_records import write_intents
+from storage.chunk_moves import end_attempts
 from storage.history_mark import OLDER_COPY
 from submission.checkpoints import Checkpoints
 
@@ -132,10 +134,10 @@ def _take_up(connection: Transaction, checkpoints: Checkpoints, account: str) ->
     newer = _find_newer(connection, checkpoints)
     for chunk in call_queries.open_chunks(connection, ChunkState.SENDING) if newer.answered else ():
         if chunk.chunk_id in newer.answered:  # it was sent again, so this attempt certainly placed nothing
-            chunk_moves.release(connection, chunk, ANSWERED_LATER)
+            end_attempts(connection, [(chunk.attempt_id, NOT_PLACED, ANSWERED_LATER)])
     if newer.answered:
         attempts = {chunk_id: attempt - 1 for chunk_id, attempt in newer.answered.items()}
-        batch_recovery.set_attempts(connection, attempts)
+        batch_recovery.plan_again(connection, attempts)
         write_intents(connection, list(newer.answered), account)
     if newer.last_chunk:
         batch_recovery.skip_chunk_ids(connection, newer.last_chunk)

@@ -29,11 +29,11 @@ def test_chunk_ids_that_were_answered_before_are_skipped(database: IMEIDatabase)
     assert chunk_ids == [42]
 
 
-def test_the_attempts_of_open_calls_are_set_one_by_one(database: IMEIDatabase) -> None:
+def test_open_calls_are_planned_again_under_their_attempts_one_by_one(database: IMEIDatabase) -> None:
     on_the_wire = call(database, imeis(1))
     batch_id, [first, second, *_] = planned(database, 6, first=10)
     with database.write() as connection:
-        batch_recovery.set_attempts(connection, {second: 3})
+        batch_recovery.plan_again(connection, {second: 3})
         run(connection, "UPDATE chunks SET state = 'answered' WHERE id > ?", second)
         assert batch_recovery.open_calls(connection, batch_id) == [OpenCall(first, 0), OpenCall(second, 3)]
         assert batch_recovery.open_calls(connection, on_the_wire.batch_id) == [OpenCall(on_the_wire.chunk_id, 1)]

@@ -189,3 +189,29 @@ def test_a_call_on_the_wire_is_recorded_by_the_answer_to_its_newest_attempt(
         ended = run(connection, "SELECT result FROM attempts WHERE id = ?", sent.attempt_id).scalar_one()
     assert (found.chunk_id, found.attempt, ended) == (sent.chunk_id, 3, "not placed")
     assert batch_older_copy.older_copy_objection(database) == SENTENCE
+
+
+@pytest.mark.parametrize(
+    "was",
+    [
+        "UPDATE chunks SET doubt_attempt = 1",
+        "UPDATE chunks SET account = 'b'",
+        "UPDATE batches SET is_stopped = true",
+    ],
+    ids=["it repeats a doubtful call", "another account sent it before", "its batch was stopped"],
+)
+def test_a_call_on_the_wire_that_cannot_be_released_is_recorded_by_its_newest_answer(
+    settings: Settings, database: IMEIDatabase, was: str
+) -> None:
+    """Else no start would ever come beyond it."""
+    sent = call(database, imeis(2))
+    with database.write() as connection:
+        run(connection, was)
+    kept = Checkpoints(settings.data_dir / "checkpoints")
+    kept.keep(replace(sent, attempt=2), b"<result/>")
+    with database.write() as connection:
+        reopen_answered(connection, kept, "main")
+        [found] = call_queries.open_chunks(connection, ChunkState.SENDING)
+    assert (found.chunk_id, found.attempt, found.account) == (sent.chunk_id, 2, "main")
+    assert kept.answer_of(found) == b"<result/>"
+    assert batch_older_copy.older_copy_objection(database) == SENTENCE
