@@ -130,5 +130,5 @@ def start_parts(backend: Backend, parts: Sequence[tuple[Plan, BatchNames, str]],
 def started(plan: Plan, batch_id: int) -> str:
     """Return the message after a batch was created or continued."""
     if plan.continues is not None:
-        return f"Batch {batch_id} continues where it stopped."
+        return f"Batch {batch_id} has these IMEIs already. What it has not sent yet is sent now."
     return f"Batch {batch_id} has started: {plural(plan.count, 'IMEI')} to send."
