@@ -10,6 +10,7 @@ from sqlalchemy import Connection, exists, select, update
 
 from database import Transaction
 from orders import BatchState, ChunkState
+from schema import attempts as calls
 from schema import batches, chunks, last_id, skip_ids
 from storage.guards import expect
 
@@ -55,6 +56,16 @@ def last_chunk_id(connection: Connection) -> int:
 def skip_chunk_ids(connection: Transaction, last: int) -> None:
     """Give the next chunk an id beyond `last`."""
     skip_ids(connection, chunks, last)
+
+
+def last_attempt_id(connection: Connection) -> int:
+    """Return the largest id of an attempt that this database ever gave; 0 before the first call."""
+    return last_id(connection, calls)
+
+
+def skip_attempt_ids(connection: Transaction, last: int) -> None:
+    """Give the next attempt an id beyond `last`."""
+    skip_ids(connection, calls, last)
 
 
 def plan_again(connection: Transaction, attempts: Mapping[int, int]) -> None:

@@ -84,6 +84,8 @@ class Checkpoints:
         #: There while the database beside it is one that was moved to a server, which keeps no answers here.
         self.moved = folder / "moved"
         self._ballast = folder / "ballast"
+        self._newest_call = folder / "newest-call"
+        self._noted = 0  #: the attempt in it, as this process knows
         self._logs: dict[int, _Log] = {}
         self._opening = threading.Lock()
         _make_folder(folder)
@@ -156,6 +158,29 @@ class Checkpoints:
         except (OSError, ValueError):  # the file is missing or empty
             return {}
         return dict(sorted(kept))
+
+    def note_call(self, attempt_id: int) -> None:
+        """Note the newest attempt that is about to be sent: an older database shows by it, also without any answer.
+
+        It is not forced to the disk: a database that is put back finds what the system keeps in memory, too. Raises
+        OSError.
+        """
+        self._noted = self._noted or self.newest_call()
+        if attempt_id <= self._noted:
+            return
+        descriptor = os.open(self._newest_call, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.pwrite(descriptor, b"%020d\n" % attempt_id, 0)  # of one length: no kill leaves half of a number
+        finally:
+            os.close(descriptor)
+        self._noted = attempt_id
+
+    def newest_call(self) -> int:
+        """Return the newest attempt that was noted; 0 where there is none, or it cannot be read."""
+        try:
+            return int(self._newest_call.read_bytes())
+        except (OSError, ValueError):
+            return 0
 
     def close(self) -> None:
         """Close the files of this process; the next answer opens its own again."""

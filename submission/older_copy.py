@@ -1,7 +1,7 @@
 """A database that is older than the answers kept beside it: a backup, or an empty file, was put in its place.
 
-Such a database would send again what is paid already. It is recognised by answers on disk to batches that it does not
-know. This module sends nothing.
+Such a database would send again what is paid already. It is recognised by answers on disk to batches and calls that it
+does not know, and by the number of the newest call, which is noted before the call is sent. This module sends nothing.
 """
 
 import logging
@@ -43,6 +43,7 @@ def accept_older_copy(database: IMEIDatabase) -> None:
     folders = _of_accounts(Checkpoints(database.folder / "checkpoints")) if database.is_file else []
     with database.write() as connection:
         for account, folder in folders:
+            _skip_calls(connection, folder.newest_call())
             _take_up(connection, folder, account)
         write_setting(connection, OLDER_COPY, "")
     for _, folder in folders:
@@ -50,19 +51,23 @@ def accept_older_copy(database: IMEIDatabase) -> None:
 
 
 def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bool:
-    """Return whether answers are kept of batches that this database has never had.
+    """Return whether answers or calls are noted of batches and attempts that this database has never had.
 
-    Then nothing planned is sent until a person resumes it, and new batches get ids beyond those. A file that stands in
+    Then nothing planned is sent until a person resumes it, and new ones get ids beyond those. A file that stands in
     the place of one that was moved to a server is stopped, too: what the server ordered is not kept. Safe to repeat.
     """
     _stop_where_moved(database, checkpoints)
-    last = _last_batch(checkpoints)
+    last, newest = _last_batch(checkpoints), _newest_call(checkpoints)  # before the database: it may be at work
     with database.read() as connection:
-        if batch_recovery.last_batch_id(connection) >= last:
+        is_answered = batch_recovery.last_batch_id(connection) < last
+        if not is_answered and batch_recovery.last_attempt_id(connection) >= newest:
             return False
+        is_answered |= any(_find_newer(connection, folder) for _, folder in _of_accounts(checkpoints))
     with database.write() as connection:
-        batch_recovery.skip_batch_ids(connection, last)
-        stop_all(connection)
+        if batch_recovery.last_batch_id(connection) < last:
+            batch_recovery.skip_batch_ids(connection, last)
+        _skip_calls(connection, newest)
+        stop_all(connection, SENTENCE if is_answered else RESTORED)
     return True
 
 
@@ -88,10 +93,13 @@ def stop_restored(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
 def reopen_answered(connection: Transaction, checkpoints: Checkpoints, account: str) -> None:
     """Set chunks whose answers are kept already to sending, so that the recovery records these answers.
 
-    If there is one, the database is an older copy, and its other planned calls may have been sent too: all is stopped.
+    If there is one, or a newer call is noted, the database is an older copy, and its other planned calls may have been
+    sent too: all is stopped.
     """
-    if _take_up(connection, checkpoints, account):
-        stop_all(connection)
+    is_older = _skip_calls(connection, checkpoints.newest_call())
+    is_answered = _take_up(connection, checkpoints, account)
+    if is_older or is_answered:
+        stop_all(connection, SENTENCE if is_answered else RESTORED)
 
 
 def stop_where_answered(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
@@ -161,6 +169,19 @@ def _stop_where_moved(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
 def _last_batch(checkpoints: Checkpoints) -> int:
     """Return the largest id of a batch of which an answer of any account is kept; 0 where there is none."""
     return max((batch_id for _, folder in _of_accounts(checkpoints) for batch_id in folder.batches()), default=0)
+
+
+def _newest_call(checkpoints: Checkpoints) -> int:
+    """Return the newest attempt of any account that is noted; 0 where there is none."""
+    return max(folder.newest_call() for _, folder in _of_accounts(checkpoints))
+
+
+def _skip_calls(connection: Transaction, newest: int) -> bool:
+    """Give new attempts ids beyond the newest that is noted. Return whether the database never had that one."""
+    if batch_recovery.last_attempt_id(connection) >= newest:
+        return False
+    batch_recovery.skip_attempt_ids(connection, newest)
+    return True
 
 
 def stop_all(connection: Transaction, sentence: str = SENTENCE) -> None:

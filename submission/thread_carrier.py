@@ -75,6 +75,7 @@ class ThreadCarrier:
     def send(self, claimed: Sequence[Chunk], starts: Sequence[float]) -> None:
         """Hand the calls to the threads."""
         self._hold.clear()
+        self._note(max((chunk.attempt_id for chunk in claimed), default=0))
         for chunk, start in zip(claimed, starts, strict=True):
             if self._pool is not None:
                 self._pool.submit(self._call, chunk, start)
@@ -113,6 +114,12 @@ class ThreadCarrier:
         """Write progress.json of these batches when it is due."""
         self._progress.note(batch_ids)
         self._progress.write(is_idle)
+
+    def _note(self, attempt_id: int) -> None:
+        try:
+            self.checkpoints.note_call(attempt_id)
+        except OSError as error:
+            logger.warning("The newest call was not noted beside the database: %s", error.strerror)
 
     # In a thread
 

@@ -514,3 +514,15 @@ def test_a_folder_that_cannot_be_written_is_objected_to(
 @pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
 def test_a_full_disk_is_told_from_a_broken_one(number: int, full: bool) -> None:
     assert is_disk_full(OSError(number, "")) is full
+
+
+def test_the_newest_call_is_noted_and_never_an_older_one(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path / "checkpoints")
+    assert kept.newest_call() == 0
+    for attempt_id, newest in ((7, 7), (12, 12), (9, 12)):
+        kept.note_call(attempt_id)
+        assert (kept.newest_call(), Checkpoints(tmp_path / "checkpoints").newest_call()) == (newest, newest)
+    Checkpoints(tmp_path / "checkpoints").note_call(10)  # of another process
+    assert (kept.newest_call(), kept.batches()) == (12, [])
+    (tmp_path / "checkpoints" / "newest-call").write_bytes(b"\0" * 21)  # as after a power cut
+    assert Checkpoints(tmp_path / "checkpoints").newest_call() == 0

@@ -19,6 +19,7 @@ from storage import batch_states, call_queries
 from submission import older_copy as batch_older_copy
 from submission.checkpoints import Checkpoints
 from submission.older_copy import (
+    RESTORED,
     SENTENCE,
     has_unrecorded_answers,
     reopen_answered,
@@ -214,4 +215,33 @@ def test_a_call_on_the_wire_that_cannot_be_released_is_recorded_by_its_newest_an
         [found] = call_queries.open_chunks(connection, ChunkState.SENDING)
     assert (found.chunk_id, found.attempt, found.account) == (sent.chunk_id, 2, "main")
     assert kept.answer_of(found) == b"<result/>"
+    assert batch_older_copy.older_copy_objection(database) == SENTENCE
+
+
+def test_a_newer_call_that_is_noted_stops_an_older_copy_once(settings: Settings, database: IMEIDatabase) -> None:
+    """At the start of a leader, too, and of whichever account: no answer to it may be kept."""
+    kept = Checkpoints(settings.data_dir / "checkpoints")
+    sent = call(database, imeis(1))
+    kept.note_call(sent.attempt_id)
+    assert not batch_older_copy.recognise_older_copy(database, kept)
+    kept.of_account("b").note_call(sent.attempt_id + 3)
+    assert batch_older_copy.recognise_older_copy(database, kept)
+    assert batch_older_copy.older_copy_objection(database) == RESTORED
+    batch_older_copy.accept_older_copy(database)
+    assert not batch_older_copy.recognise_older_copy(database, kept)
+    assert call(database, imeis(1, 5)).attempt_id == sent.attempt_id + 4
+    kept.note_call(sent.attempt_id + 5)
+    with database.write() as connection:
+        reopen_answered(connection, kept, "main")
+    assert batch_older_copy.older_copy_objection(database) == RESTORED
+    assert call(database, imeis(1, 6)).attempt_id == sent.attempt_id + 6
+
+
+def test_newer_answers_of_a_batch_that_is_known_say_so(settings: Settings, database: IMEIDatabase) -> None:
+    """Then the list may be short: what it leaves out is kept."""
+    kept = Checkpoints(settings.data_dir / "checkpoints")
+    sent = call(database, imeis(1))
+    kept.note_call(sent.attempt_id + 1)
+    kept.keep(replace(sent, attempt=2), b"<result/>")
+    assert batch_older_copy.recognise_older_copy(database, kept)
     assert batch_older_copy.older_copy_objection(database) == SENTENCE

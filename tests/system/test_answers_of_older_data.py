@@ -17,7 +17,7 @@ from production_submission_system import ProductionSubmissionSystem
 from settings import Settings
 from storage import batch_states, call_queries, call_records
 from submission.checkpoints import Checkpoints
-from submission.older_copy import SENTENCE, older_copy_objection, recognise_older_copy, stop_restored
+from submission.older_copy import RESTORED, SENTENCE, older_copy_objection, recognise_older_copy, stop_restored
 
 pytestmark = pytest.mark.usefixtures("quick_looks")
 
@@ -115,3 +115,34 @@ def test_new_orders_carry_no_key_of_an_order_that_was_restored(simulator: Simula
         assert restore_orders(running, database)
         assert running.run_batch(new_batch(database, 3, 1, first=50)).successful == 3
         assert (judge(simulator, database), len(simulator.charges())) == ((0, 0), 6)
+
+
+@pytest.mark.parametrize("has_batch", [True, False], ids=["with its batch", "without its batch"])
+def test_a_call_without_any_answer_shows_that_the_data_are_older(
+    simulator: Simulator, settings: Settings, has_batch: bool
+) -> None:
+    """What it placed is on a list that reaches back; until then nothing is ordered, and no new batch is made."""
+    with IMEIDatabase(settings.database_path) as database:
+        with system(simulator, database, chunk_size=2) as running:
+            assert running.run_batch(new_batch(database, 2, 2, first=20)).successful == 2
+        copy = None if has_batch else database.backup(settings.data_dir / "backups")
+        batch_id = new_batch(database, 4, 4)
+        copy = copy or database.backup(settings.data_dir / "backups")
+        simulator.set(fault="close", fault_when="after", fault_limit=1)
+        with blind(simulator, database, chunk_size=4) as running:
+            running.run_batch(batch_id)
+    settings.database_path.write_bytes(copy.read_bytes())  # the same file
+    for beside in settings.data_dir.glob(f"{settings.database_path.name}-*"):
+        beside.unlink()
+    with IMEIDatabase(settings.database_path) as database, system(simulator, database, chunk_size=4) as running:
+        recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
+        assert older_copy_objection(database) == RESTORED
+        simulator.set(listing="on", accountinfo="on", listing_limit=100)
+        assert restore_orders(running, database)
+        if has_batch:
+            with database.write() as connection:
+                batch_states.resume(connection, batch_id)
+        running.run_batch(batch_id if has_batch else new_batch(database, 4, 4))
+        assert not recognise_older_copy(database, Checkpoints(settings.data_dir / "checkpoints"))
+        assert older_copy_objection(database) == ""
+        assert (len(simulator.charges()), judge(simulator, database)[0]) == (6, 0)
