@@ -10,7 +10,7 @@ from amounts import money, plural
 from commands.audit_log import record
 from commands.backups import settings_alone
 from database import DatabaseUnavailableError, IMEIDatabase, UnusableDatabaseError
-from results import MoveError, MovePlan, MoveReport, move, note_completed, plan_move, undo_move
+from results import MoveError, MovePlan, MoveReport, UnnotedMoveError, move, note_completed, plan_move, undo_move
 from settings import Settings, SettingsError, database_url
 from sqlite_file import InUseError
 from submission import Checkpoints
@@ -44,6 +44,8 @@ def move_to_postgres(address: str | None, yes: bool, replace: bool, undo: bool) 
         _undo(settings, wanted, yes) if undo else _move(settings, wanted, yes, replace)
     except (MoveError, InUseError, SettingsError, UnusableDatabaseError) as error:
         raise click.ClickException(f"Nothing was moved. {error}") from error
+    except UnnotedMoveError as error:
+        raise click.ClickException(f"{error} {AGAIN}") from error
     except DatabaseUnavailableError as error:
         raise click.ClickException(f"The move did not end. {error.sentence} {AGAIN}") from error
     except OSError as error:

@@ -4,7 +4,7 @@ from results.auditing import NightlyAudit, last_audit, last_audits, midnight, re
 from results.batch_rows import result_rows
 from results.comparison import AuditReport, Difference, audit_sentences
 from results.importing import Fate, import_orders, plan_import, undo_import
-from results.moving import MoveError, MovePlan, MoveReport, move, note_completed, plan_move, undo_move
+from results.moving import MoveError, MovePlan, MoveReport, UnnotedMoveError, move, note_completed, plan_move, undo_move
 from results.my_sheet import MySheet, SheetNotPossibleError, SheetStore, prepare_sheet
 from results.order_values import reparse
 from results.rebuild import RebuildPlan, RebuildReport, plan_rebuild, rebuild_records

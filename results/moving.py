@@ -33,6 +33,10 @@ class MoveError(Exception):
     """Nothing was moved; the message is one sentence with the reason, and one with what to do."""
 
 
+class UnnotedMoveError(Exception):
+    """All was moved, but not noted beside the file; the message is one sentence with the reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class MovePlan:
     """What a move would do."""
@@ -74,7 +78,8 @@ def plan_move(source: IMEIDatabase, target: IMEIDatabase, checkpoints: Checkpoin
 def move(source: IMEIDatabase, target: IMEIDatabase, plan: MovePlan, tell: Tell) -> MoveReport:
     """Copy, compare, and mark the file as moved. Hold the file alone meanwhile.
 
-    Raises MoveError, and DatabaseUnavailableError: then all is copied or nothing, and the next plan shows which.
+    Raises MoveError, and DatabaseUnavailableError: then all is copied or nothing, and the next plan shows which. Raises
+    UnnotedMoveError after the copy.
     """
     noted = Move(secrets.token_hex(8), target.engines.place, utc_now().isoformat(timespec="seconds"))
     try:
@@ -97,10 +102,16 @@ def move(source: IMEIDatabase, target: IMEIDatabase, plan: MovePlan, tell: Tell)
 
 
 def note_completed(source: IMEIDatabase) -> None:
-    """Note in the file, and beside it, that the server holds all of it: an emptied one or an older file cannot tell."""
-    Checkpoints(source.folder / "checkpoints").moved.touch()
+    """Note in the file, and beside it, that the server holds all of it: an emptied one or an older file cannot tell.
+
+    Raises UnnotedMoveError.
+    """
     with source.write() as connection:
         move_marks.note_completed(connection)
+    try:
+        Checkpoints(source.folder / "checkpoints").moved.touch()
+    except OSError as error:
+        raise UnnotedMoveError(f"All was moved, but this cannot be noted beside the file: {error.strerror}.") from error
 
 
 def undo_move(source: IMEIDatabase, target: IMEIDatabase | None, checkpoints: Checkpoints) -> bool:

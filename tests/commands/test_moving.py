@@ -106,6 +106,23 @@ def test_a_kill_leaves_nothing_on_the_server_and_the_next_run_moves_all(
         assert rows_of(connection, *OWN) == ours
 
 
+def test_a_move_that_cannot_be_noted_beside_the_file_is_not_said_to_be_none(
+    data_dir: Path, demo: Settings, server_url: str
+) -> None:
+    mark = demo.database_path.parent / "checkpoints" / "moved"
+    mark.parent.mkdir(exist_ok=True)
+    mark.symlink_to(data_dir / "not there" / "moved")
+    for _ in range(2):
+        code, output = run_forked(data_dir, MOVE, server_url, "--yes")
+        assert (code, "Nothing was moved" in output) == (1, False)
+        assert "All was moved, but this cannot be noted beside the file: No such file or directory. Run the" in output
+    with IMEIDatabase(demo.database_path, even_if_moved=True) as database, database.read() as connection:
+        assert move_marks.was_completed(connection)
+    mark.unlink()
+    code, output = run_forked(data_dir, MOVE, server_url)
+    assert (code, "Nothing is left to do." in output, mark.exists()) == (0, True, True)
+
+
 def test_it_is_refused_while_a_process_has_the_file_open(data_dir: Path, demo: Settings, server_url: str) -> None:
     with IMEIDatabase(demo.database_path):
         code, output = run_forked(data_dir, MOVE, server_url, "--yes")
