@@ -51,7 +51,7 @@ class RebuildReport:
     missing: tuple[KeptOrder, ...] = ()  #: those of kept that stay unknown, or whose service does
     unexplained: int = 0  #: listed orders that stay unknown though their IMEI is still planned
     error: str = ""  #: why the provider could not be asked by id
-    reaches_back: bool = True  #: the list shows an order that the database knows from when it was placed, if it has any
+    reaches_back: bool = True  #: the list shows an order that the database knew before, or neither has any
     updated: int = 0  #: known ones whose result has grown
     restored: audit_store.Restored = field(default_factory=audit_store.Restored)
 

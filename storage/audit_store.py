@@ -320,14 +320,16 @@ def count_unexplained(database: IMEIDatabase, listed: Sequence[tuple[str, str]])
 def reaches_back(database: IMEIDatabase, account: str, order_ids: Sequence[str]) -> bool:
     """Return whether a list of these orders of an account shows one that the database knows from when it was placed.
 
-    So it does where the database knows none. What a rebuild has restored does not count.
+    What a rebuild has restored does not count. Where the database knows none, only an empty list is known to be whole.
     """
     own = call_queries.of_account(account) & orders.c.order_id.is_not(None)
     own &= func.coalesce(orders.c.notes, "").not_in([FROM_LIST, FROM_ANSWER])
     query = select(orders.c.id).where(own).limit(1)
     listed = query.where(orders.c.order_id.in_(each_of(order_ids)))
     with database.read() as connection:
-        return connection.execute(listed).first() is not None or connection.execute(query).first() is None
+        return connection.execute(listed).first() is not None or (
+            not order_ids and connection.execute(query).first() is None
+        )
 
 
 def restore(database: IMEIDatabase, rows: Sequence[Mapping[str, Any]]) -> Restored:

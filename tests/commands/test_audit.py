@@ -217,6 +217,22 @@ def test_a_server_that_lost_commits_needs_a_list_that_reaches_back_and_waits_for
     assert batch_older_copy.older_copy_objection(server_database) == ""
 
 
+def test_a_restored_database_without_orders_cannot_tell_whether_a_list_is_whole(
+    app: Flask, settings: Settings, simulator: Simulator, database: IMEIDatabase
+) -> None:
+    """What the first run has restored is on the list that it came from, so a second one knows no more."""
+    batch_older_copy.stop_restored(database, Checkpoints(settings.data_dir / "checkpoints"))
+    with client_of(simulator) as client:
+        client.place_imei_order(imeis(30, 500), SERVICE)
+    simulator.set(listing_limit=10)
+    for _ in range(2):
+        done = run(app, "rebuild-from-provider", "--yes")
+        assert (done.exit_code, "The list of account main shows no order" in done.stderr) == (1, True)
+        assert batch_older_copy.older_copy_objection(database)
+    assert run(app, "rebuild-from-provider", "--yes", "--sure").exit_code == 0
+    assert batch_older_copy.older_copy_objection(database) == ""
+
+
 def test_a_restored_database_without_newer_answers_needs_a_list_that_reaches_back(
     app: Flask, settings: Settings, simulator: Simulator, database: IMEIDatabase
 ) -> None:

@@ -167,9 +167,11 @@ def test_listed_orders_that_are_not_known_count_where_their_imei_is_planned(data
         ("", MAIN_ACCOUNT, ["1"], True),
         ("", MAIN_ACCOUNT, ["2"], False),
         ("", MAIN_ACCOUNT, [], False),
-        (FROM_LIST, MAIN_ACCOUNT, ["2"], True),  # it knows none from when it was placed
-        (FROM_ANSWER, MAIN_ACCOUNT, ["1"], True),
-        ("", "b", ["2"], True),  # the orders of another account say nothing
+        (FROM_LIST, MAIN_ACCOUNT, ["2"], False),  # it knows none from when it was placed
+        (FROM_LIST, MAIN_ACCOUNT, [], True),
+        (FROM_ANSWER, MAIN_ACCOUNT, ["1"], False),
+        ("", "b", ["2"], False),  # the orders of another account say nothing
+        ("", "b", [], True),
         (None, MAIN_ACCOUNT, ["2"], False),
     ],
 )
