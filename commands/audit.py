@@ -40,6 +40,11 @@ NEXT_STEP = (
     "Import a file with the columns ORDER ID, IMEI NO. and SERVICE that lists these orders as on the provider's site,"
     " and run this command again. Where an answer names no order of yours, move its folder out of checkpoints."
 )
+#: Restored orders have no service, so a new order of the same IMEI would not be recognised as one that repeats them.
+UNNAMED = (
+    "{} of a service that we cannot name, so that their IMEIs could be ordered again. Run this command again with"
+    " --sure if nobody will."
+)
 #: The list of an account is shorter than what was lost.
 SHORT_LIST = (
     "The list of account {} shows no order that this database knew: orders before it may be missing. Import a file with"
@@ -72,7 +77,7 @@ def audit(context: click.Context, as_json: bool, since: datetime | None, account
 @click.command("rebuild-from-provider")
 @click.option("--yes", is_flag=True, help="Do not ask before writing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be restored, and write nothing.")
-@click.option("--sure", is_flag=True, help="The list is short, and you have imported every order that it leaves out.")
+@click.option("--sure", is_flag=True, help="You have imported every order that a short list leaves out.")
 @click.pass_context
 @with_appcontext
 def rebuild_from_provider(context: click.Context, yes: bool, dry_run: bool, sure: bool) -> None:
@@ -110,9 +115,10 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool, sure: bool) -> bool:
     if rows and not yes and not click.confirm(f"Restore {plural(rows, 'order')}?", err=True):
         raise click.ClickException("Nothing was restored.")
     reports = [rebuild_records(backend.database, plan) for plan in plans]
-    needs_list = older_copy_objection(backend.database) in (LOST, RESTORED) and not sure
-    short = _short(plans) if needs_list else []
-    complete = not (unasked or short) and all(report.complete for report in reports)
+    objection = "" if sure else older_copy_objection(backend.database)
+    short = _short(plans) if objection in (LOST, RESTORED) else []
+    unnamed = sum(report.unnamed for report in reports) if objection else 0
+    complete = not (unasked or short or unnamed) and all(report.complete for report in reports)
     record(backend.database, "rebuild", restored=sum(report.restored[0] for report in reports), complete=complete)
     for report in reports:
         click.echo("\n".join(rebuilt_lines(report)))
@@ -121,6 +127,8 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool, sure: bool) -> bool:
         return True
     for report in (report for report in reports if not report.complete):
         click.echo("\n".join(incomplete_lines(report, older_copy_objection(backend.database))), err=True)
+    if unnamed:
+        click.echo(UNNAMED.format(plural(unnamed, "restored order")), err=True)
     for account in short:
         click.echo(SHORT_LIST.format(account), err=True)
     for account in unasked:

@@ -50,6 +50,7 @@ class RebuildReport:
     kept: tuple[KeptOrder, ...] = ()  #: orders that answers name, and that the database does not know
     missing: tuple[KeptOrder, ...] = ()  #: those of kept that stay unknown, or whose service does
     unexplained: int = 0  #: listed orders that stay unknown though their IMEI is still planned
+    unnamed: int = 0  #: listed orders that are restored without their service: the same IMEI would be ordered again
     error: str = ""  #: why the provider could not be asked by id
     reaches_back: bool = True  #: the list shows an order that the database knew before, or neither has any
     updated: int = 0  #: known ones whose result has grown
@@ -133,6 +134,7 @@ def rebuild_records(database: IMEIDatabase, plan: RebuildPlan) -> RebuildReport:
         updated=updated,
         missing=missing,
         unexplained=audit_store.count_unexplained(database, [(order.id, order.imei) for order in plan.reported]),
+        unnamed=audit_store.count_unnamed(database, [order.id for order in plan.reported]),
     )
 
 

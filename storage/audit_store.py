@@ -317,6 +317,14 @@ def count_unexplained(database: IMEIDatabase, listed: Sequence[tuple[str, str]])
     return sum(1 for imei in unknown if imei in planned)
 
 
+def count_unnamed(database: IMEIDatabase, order_ids: Sequence[str]) -> int:
+    """Return how many of these orders were restored from a list without their service: a new order repeats them."""
+    unnamed = func.unindexed(orders.c.service_id).is_(None) & (orders.c.notes == FROM_LIST)
+    query = select(func.count()).select_from(orders).where(orders.c.order_id.in_(each_of(order_ids)), unnamed)
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
 def reaches_back(database: IMEIDatabase, account: str, order_ids: Sequence[str]) -> bool:
     """Return whether a list of these orders of an account shows one that the database knows from when it was placed.
 

@@ -12,6 +12,7 @@ from click.testing import Result
 from flask import Flask
 from pending_orders import client_of
 from simulated_provider import SERVICE, Simulator, imeis, judge, system
+from sqlalchemy import update
 from stored_orders import all_orders
 
 from account.requests import ProviderRequests
@@ -19,8 +20,10 @@ from backend import Backend
 from commands.audit import audit as audit_command
 from commands.audit import figures, rebuild_from_provider, report_lines
 from database import IMEIDatabase
+from gsm_fusion_client import GSMFusionClient
 from orders import Chunk, Outcome
 from results.importing import import_orders
+from schema import services
 from settings import Settings
 from spreadsheets.order_rows import read_orders
 from storage.batch_queries import progress
@@ -215,6 +218,26 @@ def test_a_server_that_lost_commits_needs_a_list_that_reaches_back_and_waits_for
     simulator.set(listing_limit=10)
     assert run(app, "rebuild-from-provider", "--yes", "--sure").exit_code == 0
     assert batch_older_copy.older_copy_objection(server_database) == ""
+
+
+def test_restored_orders_of_a_service_without_a_name_keep_the_guard_until_a_person_is_sure(
+    app: Flask, settings: Settings, simulator: Simulator, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their IMEIs would not be recognised as ordered already. A second run finds them restored, and still unnamed."""
+    place(simulator, database, 5)
+    batch_older_copy.stop_restored(database, Checkpoints(settings.data_dir / "checkpoints"))
+    with client_of(simulator) as client:
+        client.place_imei_order(imeis(3, 500), SERVICE)
+    with database.write() as connection:
+        connection.execute(update(services).values(title="Another title"))
+    monkeypatch.setattr(GSMFusionClient, "get_imei_services", lambda _: [])
+    for _ in range(2):
+        done = run(app, "rebuild-from-provider", "--yes")
+        assert (done.exit_code, "3 restored orders of a service that we cannot name" in done.stderr) == (1, True)
+        assert batch_older_copy.older_copy_objection(database)
+    assert run(app, "rebuild-from-provider", "--yes", "--sure").exit_code == 0
+    assert batch_older_copy.older_copy_objection(database) == ""
+    assert run(app, "rebuild-from-provider", "--yes").exit_code == 0  # nothing is stopped any more
 
 
 def test_a_restored_database_without_orders_cannot_tell_whether_a_list_is_whole(
