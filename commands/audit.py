@@ -28,7 +28,15 @@ from results import (
 from runner import audit_or_follow, taking_the_lead
 from settings import MAIN_ACCOUNT
 from simulator import DemoError
-from submission import LOST, RESTORED, Checkpoints, accept_older_copy, older_copy_objection, seconds_to_wait
+from submission import (
+    LOST,
+    RESTORED,
+    Checkpoints,
+    accept_older_copy,
+    newest_stop,
+    older_copy_objection,
+    seconds_to_wait,
+)
 
 #: Exit codes: both sides agree; they differ, or could not be compared to the end.
 AGREE, DIFFER = 0, 1
@@ -45,6 +53,7 @@ UNNAMED = (
     "{} of a service that we cannot name, so that their IMEIs could be ordered again. Run this command again with"
     " --sure if nobody will."
 )
+STOPPED_AGAIN = "The database was stopped once more meanwhile, so newer orders may be missing. Run this command again."
 #: The list of an account is shorter than what was lost.
 SHORT_LIST = (
     "The list of account {} shows no order that this database knew: orders before it may be missing. Import a file with"
@@ -104,6 +113,7 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool, sure: bool) -> bool:
 
     Orders are taken again only when nothing that was paid is missing. Returns whether that is so.
     """
+    stop = newest_stop(backend.database)
     plans, unasked = _planned(backend, dry_run)
     rows = sum(len(plan.rows) for plan in plans)
     for plan in plans:
@@ -123,7 +133,8 @@ def rebuild_now(backend: Backend, yes: bool, dry_run: bool, sure: bool) -> bool:
     for report in reports:
         click.echo("\n".join(rebuilt_lines(report)))
     if complete:
-        accept_older_copy(backend.database)
+        if not accept_older_copy(backend.database, stop):
+            raise click.ClickException(STOPPED_AGAIN)
         return True
     for report in (report for report in reports if not report.complete):
         click.echo("\n".join(incomplete_lines(report, older_copy_objection(backend.database))), err=True)

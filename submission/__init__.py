@@ -46,6 +46,7 @@ from submission.older_copy import (
     RESTORED,
     accept_older_copy,
     has_unrecorded_answers,
+    newest_stop,
     older_copy_objection,
     recognise_older_copy,
     stop_restored,

@@ -5,6 +5,7 @@ does not know, and by the number of the newest call, which is noted before the c
 """
 
 import logging
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ RESTORED = (
     " anything is ordered, so that nothing is paid twice."
 )
 
+#: The name in the settings table of a word that each stop writes anew.
+STOP = "older_copy_stop"
 ANSWERED_LATER = "sent again since: an answer to a later call is kept"
 
 
@@ -38,16 +41,28 @@ def older_copy_objection(database: IMEIDatabase) -> str:
     return database.get_setting(OLDER_COPY) or ""
 
 
-def accept_older_copy(database: IMEIDatabase) -> None:
-    """Remove the objection: the orders were restored. What else the kept answers say is recorded by the next leader."""
+def newest_stop(database: IMEIDatabase) -> str:
+    """Return the name of the newest stop, for accept_older_copy()."""
+    return database.get_setting(STOP) or ""
+
+
+def accept_older_copy(database: IMEIDatabase, stop: str | None = None) -> bool:
+    """Remove the objection: the orders were restored. What else the kept answers say is recorded by the next leader.
+
+    stop: what newest_stop() was before they were looked up; None: whichever. Returns False, and leaves all as it is,
+    where the database was stopped once more since: what it lost then was not looked up.
+    """
     folders = _of_accounts(Checkpoints(database.folder / "checkpoints")) if database.is_file else []
     with database.write() as connection:
+        if stop is not None and stop != (read_setting(connection, STOP) or ""):
+            return False
         for account, folder in folders:
             _skip_calls(connection, folder.newest_call())
             _take_up(connection, folder, account)
         write_setting(connection, OLDER_COPY, "")
     for _, folder in folders:
         folder.moved.unlink(missing_ok=True)
+    return True
 
 
 def recognise_older_copy(database: IMEIDatabase, checkpoints: Checkpoints) -> bool:
@@ -190,4 +205,5 @@ def stop_all(connection: Transaction, sentence: str = SENTENCE) -> None:
     pause_all(connection, sentence)
     automation_store.turn_all_off(connection, sentence)
     write_setting(connection, OLDER_COPY, sentence)
+    write_setting(connection, STOP, secrets.token_hex(8))
     logger.error(sentence)

@@ -5,7 +5,9 @@ import sys
 from dataclasses import asdict, replace
 from threading import Event
 from types import SimpleNamespace
+from typing import Any
 
+import click
 import pytest
 from audited_orders import COUNT, audited, forget, place
 from click.testing import Result
@@ -218,6 +220,28 @@ def test_a_server_that_lost_commits_needs_a_list_that_reaches_back_and_waits_for
     simulator.set(listing_limit=10)
     assert run(app, "rebuild-from-provider", "--yes", "--sure").exit_code == 0
     assert batch_older_copy.older_copy_objection(server_database) == ""
+
+
+def test_a_stop_that_came_while_a_person_was_asked_is_not_lifted(
+    app: Flask, settings: Settings, simulator: Simulator, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list that was read may be older than what was lost then."""
+    place(simulator, database, 5)
+    stop_again = iter([True, False])
+
+    def asked(*_: Any, **__: Any) -> bool:
+        if next(stop_again):
+            batch_older_copy.stop_restored(database, Checkpoints(settings.data_dir / "checkpoints"))
+        return True
+
+    monkeypatch.setattr(click, "confirm", asked)
+    batch_older_copy.stop_restored(database, Checkpoints(settings.data_dir / "checkpoints"))
+    for number, code in enumerate((1, 0)):
+        with client_of(simulator) as client:
+            client.place_imei_order(imeis(1, 500 + number), SERVICE)
+        done = run(app, "rebuild-from-provider")
+        assert (done.exit_code, "was stopped once more meanwhile" in done.stderr) == (code, bool(code))
+        assert bool(batch_older_copy.older_copy_objection(database)) is bool(code)
 
 
 def test_restored_orders_of_a_service_without_a_name_keep_the_guard_until_a_person_is_sure(
