@@ -106,6 +106,11 @@ def write_adoption(connection: Transaction) -> None:
     write_setting(connection, ADOPTED, str(call_queries.newest_attempt(connection, MAIN_ACCOUNT)))
 
 
+def was_adopted(connection: Connection) -> bool:
+    """Return whether the main account has adopted the database from another one, also before its first call."""
+    return read_setting(connection, ADOPTED) is not None
+
+
 def adopted_after(connection: Connection, account: str) -> int:
     """Return the newest attempt that another account made, 0 for none: our list says nothing about such calls."""
     return int(read_setting(connection, setting_of(ADOPTED, account)) or 0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from database import IMEIDatabase, Transaction, read_setting, write_setting
 from orders import ChunkState
 from settings import MAIN_ACCOUNT
-from storage import automation_store, batch_recovery, call_queries, move_marks
+from storage import account_mark, automation_store, batch_recovery, call_queries, move_marks
 from storage.batch_states import pause_all, resume_self_resuming
 from storage.call_queries import NOT_PLACED
 from storage.call_records import write_intents
@@ -162,6 +162,8 @@ def _take_up(connection: Transaction, checkpoints: Checkpoints, account: str) ->
         attempts = {chunk_id: attempt - 1 for chunk_id, attempt in newer.answered.items()}
         batch_recovery.plan_again(connection, attempts)
         write_intents(connection, list(newer.answered), account)
+        if account == MAIN_ACCOUNT and account_mark.was_adopted(connection):  # whose calls these were is not known
+            account_mark.write_adoption(connection)
     if newer.last_chunk:
         batch_recovery.skip_chunk_ids(connection, newer.last_chunk)
     return bool(newer)

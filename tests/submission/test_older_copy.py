@@ -15,7 +15,7 @@ from web_client import words
 from database import IMEIDatabase
 from orders import Chunk, ChunkState
 from settings import Settings
-from storage import batch_states, call_queries
+from storage import account_mark, batch_states, call_queries
 from submission import older_copy as batch_older_copy
 from submission.checkpoints import Checkpoints
 from submission.older_copy import (
@@ -216,6 +216,23 @@ def test_a_call_on_the_wire_that_cannot_be_released_is_recorded_by_its_newest_an
     assert (found.chunk_id, found.attempt, found.account) == (sent.chunk_id, 2, "main")
     assert kept.answer_of(found) == b"<result/>"
     assert batch_older_copy.older_copy_objection(database) == SENTENCE
+
+
+@pytest.mark.parametrize("is_adopted", [True, False])
+def test_an_answer_that_is_kept_beside_an_adopted_copy_may_be_of_the_account_before(
+    settings: Settings, database: IMEIDatabase, is_adopted: bool
+) -> None:
+    """What it leaves in doubt is settled by a person: the list of this account does not show what another one paid."""
+    batch_id, [chunk_id] = planned(database, 2)
+    if is_adopted:
+        with database.write() as connection:
+            account_mark.write_adoption(connection)
+    kept = Checkpoints(settings.data_dir / "checkpoints")
+    kept.keep(Chunk(chunk_id, batch_id, SERVICE, 2, 1, ()), b"cut in the middle")
+    with database.write() as connection:
+        reopen_answered(connection, kept, "main")
+        [found] = call_queries.open_chunks(connection, ChunkState.SENDING)
+        assert account_mark.adopted_after(connection, "main") == (found.attempt_id if is_adopted else 0)
 
 
 def test_a_newer_call_that_is_noted_stops_an_older_copy_once(settings: Settings, database: IMEIDatabase) -> None:
