@@ -179,6 +179,28 @@ def test_on_a_full_disk_the_ballast_goes_and_the_answer_comes_all_the_same(
     assert (scene.checkpoints.folder / "ballast").exists() is not is_freed
 
 
+def test_the_newest_call_is_noted_before_any_begins(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a database from before it is known as older, whatever became of the call."""
+    noted: list[tuple[int, int]] = []
+    note = scene.checkpoints.note_call
+
+    def noting(attempt_id: int) -> None:
+        note(attempt_id)
+        noted.append((scene.checkpoints.newest_call(), len(scene.provider.began)))
+
+    monkeypatch.setattr(scene.checkpoints, "note_call", noting)
+    scene.send(2, 1)
+    scene.collected(2)
+    assert noted == [(2, 0)]
+
+
+def test_a_call_that_cannot_be_noted_is_made_all_the_same(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    (scene.checkpoints.folder / "newest-call").mkdir()
+    scene.send(1)
+    assert isinstance(scene.collected(1)[0].judgement, AllOrdered)
+    assert "The newest call was not noted beside the database: Is a directory" in caplog.text
+
+
 def test_without_room_for_answers_there_is_no_space_and_room_can_be_made(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
