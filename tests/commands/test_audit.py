@@ -12,6 +12,7 @@ import pytest
 from audited_orders import COUNT, audited, forget, place
 from click.testing import Result
 from flask import Flask
+from handmade_calls import planned
 from pending_orders import client_of
 from simulated_provider import SERVICE, Simulator, imeis, judge, system
 from sqlalchemy import update
@@ -28,6 +29,7 @@ from results.importing import import_orders
 from schema import services
 from settings import Settings
 from spreadsheets.order_rows import read_orders
+from storage import audit_store
 from storage.batch_queries import progress
 from submission import older_copy as batch_older_copy
 from submission.checkpoints import Checkpoints
@@ -242,6 +244,30 @@ def test_a_stop_that_came_while_a_person_was_asked_is_not_lifted(
         done = run(app, "rebuild-from-provider")
         assert (done.exit_code, "was stopped once more meanwhile" in done.stderr) == (code, bool(code))
         assert bool(batch_older_copy.older_copy_objection(database)) is bool(code)
+
+
+def test_a_rebuild_that_was_killed_half_way_is_ended_by_the_next_one(
+    app: Flask, settings: Settings, simulator: Simulator, database: IMEIDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written stays, the rest is still planned, and nothing is ordered in between."""
+    place(simulator, database, 3)
+    batch_id = planned(database, 7, first=500)[0]
+    with client_of(simulator) as client:
+        client.place_imei_order(imeis(7, 500), SERVICE)
+    batch_older_copy.stop_restored(database, Checkpoints(settings.data_dir / "checkpoints"))
+    monkeypatch.setattr(audit_store, "RESTORED_AT_ONCE", 2)
+    graded = iter(range(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_store, "grade_orders", lambda *_: next(graded))
+        assert isinstance(run(app, "rebuild-from-provider", "--yes").exception, StopIteration)
+    assert (database.count_orders(), bool(batch_older_copy.older_copy_objection(database))) == (9, True)
+    assert run(app, "rebuild-from-provider", "--yes").exit_code == 0
+    found = progress(database, batch_id)
+    assert found
+    assert (found.outcomes[Outcome.ORDERED], database.count_orders()) == (7, 10)
+    with system(simulator, database) as running:
+        running.run_batch(batch_id)
+    assert (judge(simulator, database), len(simulator.charges())) == ((0, 0), 10)
 
 
 def test_restored_orders_of_a_service_without_a_name_keep_the_guard_until_a_person_is_sure(
