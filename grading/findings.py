@@ -29,6 +29,14 @@ NO_VALUE = re.compile(
     r"|not (?:found|available|applicable|known|checked|supported))(?: found)?\W*",
     re.IGNORECASE,
 )
+#: "Refunded", "server down", "check failed"; and the words of conditions.
+FAILURE = re.compile(
+    r"\brefunded\b|\bserver (?:is )?(?:down|busy|offline|error|unavailable|under maintenance)\b"
+    r"|\b(?:check|order|request|lookup|service) (?:has )?(?:failed|rejected|cancell?ed)\b"
+    r"|\b(?:status|result|error): ?(?:failed|error|rejected|cancell?ed|timeout)\b|\btry again later\b|\btimed out\b"
+)
+NO_FAILURE = re.compile(r"\b(?:not|no|never|if|when|in case|will|would|can|may|are)\b")
+LONGEST_FAILURE = 80  #: characters
 SERVICES_REMEMBERED = 1024
 
 
@@ -68,7 +76,10 @@ class Findings(NamedTuple):
         if self.is_rejected or self.is_about_another:
             return False
         known = any(self.state(name) not in (None, SimState.UNKNOWN) for name in STATE_OF)
-        return known or any(map(_says_something, (self.carrier, self.model, self.warranty)))
+        if known:
+            return True
+        said = any(map(_says_something, (self.carrier, self.model, self.warranty)))
+        return said and not _says_that_it_failed(self.text)
 
     def _is_lost(self) -> bool:
         found = ICLOUD.findall(self.text) if "icloud" in self.text.lower() else []
@@ -78,6 +89,12 @@ class Findings(NamedTuple):
 def _says_something(words: str) -> bool:
     """Return whether a value is there, and is not one such as "Unknown" or "Not found"."""
     return NO_VALUE.fullmatch(words) is None
+
+
+def _says_that_it_failed(text: str) -> bool:
+    """Return whether a short line says that the check failed or was refunded: "Refunded - server down"."""
+    lines = (line for line in text.lower().split("\n") if len(line) <= LONGEST_FAILURE)
+    return any(FAILURE.search(line) and not NO_FAILURE.search(line) for line in lines)
 
 
 @lru_cache(SERVICES_REMEMBERED)

@@ -93,3 +93,13 @@ def test_a_result_whose_only_value_says_nothing_is_not_usable(name: str, words: 
     given: dict[str, Any] = {name: words}
     assert not Findings(**given).is_usable
     assert Findings(**(given | {"carrier": "AT&T"})).is_usable
+
+
+@pytest.mark.parametrize("line", ["Refunded - server down", "Result: Server error", "Check failed, try again later"])
+def test_a_model_beside_a_failure_is_no_usable_result(line: str) -> None:
+    assert not Findings(model="iPhone 12", text=f"Model: iPhone 12\n{line}").is_usable
+
+
+@pytest.mark.parametrize("line", ["Wrong orders are not refunded", "If the server is down, try again later"])
+def test_terms_about_failures_are_no_failure(line: str) -> None:
+    assert Findings(model="iPhone 12", text=f"Model: iPhone 12\n{line}").is_usable
