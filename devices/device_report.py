@@ -85,14 +85,19 @@ LISTED_BY_VALUE = frozenset({"network", "carrier", "network_status", "esn", "ime
 #: Names of values that may tell of a SIM lock where nothing else does.
 LOCK_PLACES = ("carrier", "network", "model", "next_tether_policy", "simlock_policy", "sim_policy", "lock_policy")
 #: Names of labels that ask whether the state is good, with the words for both answers.
-OPPOSITES = MappingProxyType({"unlocked": ("Unlocked", "Locked"), "clean": ("Clean", "Not clean")})
+OPPOSITES = MappingProxyType({
+    "unlocked": ("Unlocked", "Locked"), "clean": ("Clean", "Not clean"), "fmi_off": ("OFF", "ON"),
+})  # fmt: skip
+FMI_OFF = re.compile(
+    r"(?:is)?(?:fmip?|findmy(?:iphone|ipad|device)?|icloud|icloudlock|activationlock)(?:is)?(?:off|disabled)"
+)
 SWITCH = frozenset({
     "on", "off", "enabled", "disabled", "locked", "unlocked", "yes", "no", "true", "false", "active", "inactive",
 })  # fmt: skip
 #: Words in a label that is about a state but does not have it as its value.
 ASIDE = re.compile(
     r"record|reason|date|histor|count|_by$|operator|provider|carrier|polic|message|time|type|detail|url|eligib"
-    r"|period|until|expir|start|note|source|_id$|_on$|(?:^|_)(?:if|when|unless|before|sure|must|please|should)_|knox|mdm|(?:^|_)mi_|xiaomi|samsung|google|frp"
+    r"|previous|former|checker|info|period|until|expir|start|note|source|_id$|_on$|(?:^|_)(?:if|when|unless|before|sure|must|please|should)_|knox|mdm|(?:^|_)mi_|xiaomi|samsung|google|frp"
     r"|(?:^|_)(?:not|non|no|un)_"
 )
 
@@ -147,7 +152,7 @@ def read_report(text: str) -> DeviceReport:
     facts = _facts(pairs, text.casefold())
     found = _found(facts)
     for name, value in stated(pairs, lines):
-        if name not in found or (_is_bad(name, value) and not _is_bad(name, found[name])):
+        if name not in found or _rank(name, value) < _rank(name, found[name]):
             found[name] = value
     if lead:
         found.setdefault("ordered_imei" if marked or "imei" in found else "imei", lead)
@@ -203,9 +208,17 @@ def _is_bad(name: str, value: str) -> bool:
     return name in FINDING_FIELDS and is_good(value, name) is False
 
 
+def _rank(name: str, value: str) -> int:
+    """Return 0 for a bad state, 1 for an unclear one, 2 for a good one."""
+    good = is_good(value, name)
+    return 1 if good is None else 2 * good
+
+
 def _named(label: str, value: str, text: str) -> list[Pair]:
     """Return the names under which a pair is stored; the meaning of some labels depends on their value."""
     name = known_name(label) or _by_keyword(label)
+    if name == "blacklist" and not known_name(label) and is_good(value, name) is None:
+        name = slug(label)
     if name in ("imei", "imei2", "search_term"):
         return _named_imei(name, value)
     if name in FINDING_FIELDS or name in ("carrier", "lock"):
@@ -238,7 +251,7 @@ def _named_imei(name: str, value: str) -> list[Pair]:
 def _by_keyword(label: str) -> str:
     """Return the name for a label that is not in the table, by the one word that decides its meaning."""
     name = slug(label)
-    if ASIDE.search(name):
+    if ASIDE.search(name) or name.startswith("blacklisted_"):
         return name
     key = name.replace("_", "")
     if key == "clean":  # not in the table, because it is more often a value
@@ -247,6 +260,8 @@ def _by_keyword(label: str) -> str:
         return "blacklist"
     if "simlock" in key:
         return "simlock"
+    if FMI_OFF.fullmatch(key):
+        return "fmi_off"
     if "findmyi" in key or "icloudlock" in key or "activationlock" in key or "fmi" in name.split("_"):
         return "fmi"
     return name
@@ -270,6 +285,8 @@ def _by_value(name: str, label: str, value: str, text: str) -> str:
             return "blacklist" if ANSWERS.get(label_key(value)) is not None else slug(label)
         case "lost":  # bad news; that a phone is not lost does not make it clean
             return "blacklist" if is_good(value, "blacklist") is False else slug(label)
+        case "fmi_off":
+            return "fmi"
         case "sim":
             return name if is_good(value, "simlock") is None else "simlock"
         case "code" | "unlock_code":

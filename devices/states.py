@@ -4,6 +4,7 @@
 bad. This module must not know labels or markup: it reads one value at a time, by the words of words.py.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
@@ -66,6 +67,10 @@ STATE_OF: Mapping[str, Callable[[str], StrEnum]] = MappingProxyType(
 REACH = 400
 #: Values whose state is cached: most texts repeat the same few values.
 REMEMBERED = 4096
+#: Records on a list, which make a clean state doubtful: "Clean (1 record)".
+RECORDS = re.compile(
+    r"(?<![\d.,])[1-9]\d{0,5}\+? (?:black ?list(?:ed)? )?(?:records?|hits?|entry|entries|match(?:es)?)\b", re.I
+)
 SENTENCE_ENDS = frozenset({".", ";", "|", "\n", "。"})
 LABEL_ENDS = frozenset({":", "=", "?"})
 BRACKETS = frozenset("()")
@@ -119,7 +124,9 @@ def _is_good(value: str, name: str) -> bool | None:
     if answer is not None and (len(spoken) == 1 or spoken[0].marks[0][1] in LEADING):
         return answer
     seen = [state for sentence in _sentences(clauses) for state in _sentence(sentence)]
-    return all(seen) if seen else None
+    if not seen or (all(seen) and name == "blacklist" and RECORDS.search(value)):
+        return None
+    return all(seen)
 
 
 def names_state(value: str, name: str) -> bool:

@@ -75,7 +75,7 @@ devre disi, выключен, выключена, выключено, отклю
 """),
     Mark.GOOD_NOUN: _words("unlock, un lock"),
     Mark.BAD: _words("""
-on, enabled, enable, locked, lock, active, activated, lost, activado, activada, activo, activa, encendido,
+on, enabled, enable, locked, lock, active, activated, lost, stolen, activado, activada, activo, activa, encendido,
 encendida, habilitado, ativado, ativada, ativo, ativa, ligado, ligada, bloqueado, bloqueada, activee, actif,
 verrouille, verrouillee, aktiviert, aktiv, eingeschaltet, gesperrt, attivo, attiva, attivato, attivata, acceso,
 abilitato, ingeschakeld, actief, wlaczony, wlaczona, wlaczone, aktywny, aktywna, aktywne, zablokowany, acik,
@@ -95,7 +95,8 @@ bialej liscie, temiz, beyaz liste, beyaz listede, чистый, чистая, ч
 """),
     Mark.BAD: _words("""
 blacklisted, blocklisted, denylisted, hotlisted, blocked, block, barred, banned, suspended, stolen, theft, lost,
-fraud, unpaid, nonpayment, non payment, past due, delinquent, bad, dirty, restricted, restriction, restrictions,
+irregular, fraud, unpaid, nonpayment, non payment, past due, delinquent, bad, dirty, restricted, restriction,
+restrictions,
 robado, robada, robo, hurto, hurtado, hurtada, perdido, perdida, extravio, extraviado, extraviada, bloqueado,
 bloqueada, restriccion, restricciones, ограничение, ограничения, ограничений, suspendido, suspendida,
 con reporte, roubado, roubada, roubo, furtado, furtada, furto, restricao, restricoes, suspenso, suspensa,
@@ -105,7 +106,7 @@ skradziony, skradziona, skradzione, kradziony, kradziona, zgubiony, zgubiona, ut
 zablokowana, zastrzezony, zawieszony, calinti, kayip, bloke, engelli, engellendi, askiya alindi, украден,
 украдена, украдено, краденый, похищен, утерян, утеряна, утеряно, потерян, потеряна, заблокирован, заблокирована,
 приостановлен, розыске, розыск, danh cap, bi mat, bi khoa, bi chan, hilang, dicuri, diblokir, diblacklist,
-ditangguhkan, 丢失, 丟失, 遗失, 遺失, 被盗, 被盜, 盗, 盜, 挂失, 掛失, 被锁, 锁定, 鎖定, 封锁, 拉黑, 停机,
+ditangguhkan, 丢失, 丟失, 遗失, 遺失, 被盗, 被盜, 盗, 盜, 挂失, 掛失, 报失, 報失, 被锁, 锁定, 鎖定, 封锁, 拉黑, 停机,
 盗難, 紛失, 분실, 도난, مسروق, مفقود
 """),
     Mark.REPORTED: _words("""

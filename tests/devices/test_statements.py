@@ -126,3 +126,131 @@ def test_a_state_that_is_not_known_is_read_without_a_colon(line: str) -> None:
 def test_words_that_state_nothing_bad_change_nothing(line: str) -> None:
     text = f"Model: iPhone 12\nSIM Lock: Unlocked\nBlacklist: Clean\nFMI: OFF\n{line}"
     assert states(read_report(text)) == ("Unlocked", "OFF", "Clean")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Device is blocked",
+        "This phone is barred",
+        "Device blocked due to non payment",
+        "Device has been blocked by AT&T",
+        "IMEI found in blacklist",
+        "Device is on the blacklist",
+        "Dieses Gerät ist auf der Sperrliste",
+        "Phone is NOT CLEAN",
+        "Bad ESN",
+        "Equipo reportado por robo",
+        "Aparelho roubado",
+        "Este equipo está bloqueado",
+        "Cet appareil est bloqué",
+        "Телефон украден",
+        "В черном списке",
+        "已报失",
+        "Not eligible for activation - blacklisted",
+        "iPhone 12 64GB Blacklisted",
+        "Model: iPhone 12 64GB [BLACKLISTED]",
+        "Model: iPhone 12 STOLEN",
+        "Device Status: Stolen",
+        "Phone Status: Blacklisted",
+        "Event Type: Stolen / Lost",
+        "Reason: Stolen",
+        "Contract Status: Past due",
+        "T-Mobile USA: Blocked",
+        "AT&T Wireless: Blocked",
+        "Brazil (Anatel): Blocked",
+        "IMEI 2 Status: Blacklisted",
+        "IMEI2: 353370080000029 - Blacklisted",
+        "IMEI2: 353370080000029 (blacklisted)",
+        "353370080000029: Blacklisted",
+        "Second IMEI: Blacklisted",
+        "Blacklisted Worldwide: Yes",
+    ],
+)
+def test_a_phone_that_is_on_a_list_by_other_words_is_blacklisted(line: str) -> None:
+    first, rest = (line, "") if line.startswith("Model") else ("Model: iPhone 12", line)
+    report = read_report(f"{first}\nIMEI: 353370080000011\nSIM Lock: Unlocked\nBlacklist: Clean\nFMI: OFF\n{rest}")
+    assert states(report) == ("Unlocked", "OFF", "Blacklisted")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Find My iPhone is turned on",
+        "Find My iPhone has been enabled",
+        "Lost Mode is ON",
+        "Device is in lost mode",
+        "iCloud status: Stolen",
+        "FMI OFF: No",
+    ],
+)
+def test_other_words_for_a_phone_that_is_lost_or_found_by_apple_are_read(line: str) -> None:
+    assert states(read_report(f"Model: iPhone 12\nFMI: OFF\n{line}"))[1] == "ON"
+
+
+@pytest.mark.parametrize("line", ["Locked to AT&T", "This phone is locked to Verizon", "Phone is not unlocked"])
+def test_a_sentence_about_a_locked_phone_outweighs_unlocked(line: str) -> None:
+    assert states(read_report(f"Model: iPhone 12\nSIM Lock: Unlocked\n{line}"))[0] == "Locked"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Blacklist: CLEAN*\n*Not verified",
+        "Blacklist: Clean (1 record)",
+        "Blacklist: Clean\nBlacklist Records: 3",
+        "Blacklist: Clean\nBlacklisted Records: 2",
+        "Blacklist: Clean\nBlacklist not checked",
+        "Could not check blacklist\nBlacklist: Clean",
+        "Blacklist: Clean\nBlacklist check failed",
+        "Blacklist: Clean\nReporting Operator: VODAFONE Ltd / United Kingdom",
+    ],
+)
+def test_a_clean_status_that_the_text_takes_back_is_unknown(lines: str) -> None:
+    assert states(read_report(f"Model: iPhone 12\n{lines}\nFMI: OFF")) == ("Unknown", "OFF", "Unknown")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Blacklisted By: no operator",
+        "Blacklisted By: Not blacklisted",
+        "Blacklisted By: No Records Found",
+        "Blacklisted By: Clean",
+        "Blacklisted Reason: not applicable",
+        "Blacklisted On: 0000-00-00",
+        "Blacklisted Countries: 0",
+        "Blacklisted Networks: none found",
+        "Blacklisted Previously: Yes, removed",
+        "Blacklist Records: 0",
+        "Blacklist Info: https://example.com/stolen",
+        "Blacklist Checker: GSMA",
+        "Reported By: none",
+        "Locked to: None",
+        "Locked to: -",
+        "Locked To: Any carrier",
+        "If FMI is ON we can not unlock",
+        "Please make sure that Find My iPhone is ON before",
+        "Is this phone stolen?",
+        "Stolen phone? Call the police",
+        "Note: SIM locked phones need an unlock code",
+        "Lost & Stolen report",
+        "*** SIM-LOCKED CARRIER CHECK ***",
+        "Source: Stolen Phone Checker",
+        "Device was blacklisted but removed",
+        "Unlock any blacklisted iPhone with us: example.com",
+        "FMI OFF: Yes",
+        "Device is not blocked",
+        "This device is not in lost mode",
+        "Este equipo no está bloqueado",
+        "Nicht auf der Sperrliste",
+        "Телефон не украден",
+        "IMEI2: 353370080000029 - Clean",
+        "Device Status: Refurbished",
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_nothing_advice_and_titles_leave_a_good_phone_good(line: str, is_first: bool) -> None:
+    good = "Model: iPhone 12\nIMEI: 353370080000011\nSIM Lock: Unlocked\nBlacklist: Clean\nFMI: OFF"
+    report = read_report(f"{line}\n{good}" if is_first else f"{good}\n{line}")
+    assert states(report) == ("Unlocked", "OFF", "Clean")
