@@ -7,7 +7,7 @@ This module must not know markup.
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, takewhile
+from itertools import islice, pairwise, takewhile
 from types import MappingProxyType
 
 from devices.label_table import KNOWN_NAMES, LABEL_REACH, is_label, known_name, label_key, name_of, slug
@@ -115,26 +115,33 @@ COUNT = re.compile(r"\b[1-9]")
 #: A text in which a label of a finding may be hidden.
 MAYBE_LABEL = re.compile(r"fmi|find\W?my|lock|blacklist|icloud", re.IGNORECASE)
 MOST_WORDS, LABEL_WORDS, STATE_WORDS, MOST_LINKS = 40, 4, 2, 3
-LONGEST_STATEMENT = 120  #: characters
+LONGEST_STATEMENT, LONGEST_NOTE = 120, 1000  #: characters
+MOST_LOOSE = 1000  #: parts without a label that are read; real texts have under 50
+SENTENCE = re.compile(r"(?<=[.!])\s+")
 
 
 def stated(pairs: Sequence[Pair], lines: Sequence[str]) -> Iterator[Pair]:
     """Yield the name and the words of each finding that is said outside of its own label."""
     for label, value in pairs:
         yield from _beside(label, value)
+    for part in _loose(pairs, lines):
+        yield from _hidden(part)
+        for sentence in SENTENCE.split(part[:LONGEST_NOTE]):
+            yield from _told(sentence, of_phone=True)
+        yield from _at_dash(part)
+        yield from _not_read(part)
+    for line in dict.fromkeys(filter(IMEI.match, lines)):
+        yield from _of_imei(line)
+    yield from _in_footnotes(lines)
+
+
+def _loose(pairs: Sequence[Pair], lines: Sequence[str]) -> Iterator[str]:
+    """Yield the parts of each line that has no label, each wording once."""
     loose = [(before, line) for before, line in pairwise(["", *lines]) if not (STRONG.search(line) or "\t" in line)]
     known = {label_key(label + value) for label, value in pairs} if loose else set()
-    for before, line in loose:
-        if label_key(line) not in known and not (before.endswith(":") or is_label(before)):
-            for part in HARD.split(line):
-                yield from _hidden(part)
-                yield from _told(part, of_phone=True)
-                yield from _at_dash(part)
-                yield from _not_read(part)
-    for line in lines:
-        if IMEI.match(line):
-            yield from _of_imei(line)
-    yield from _in_footnotes(lines)
+    alone = (line for before, line in loose if not (before.endswith(":") or is_label(before)))
+    told = (line for line in dict.fromkeys(alone) if label_key(line) not in known)
+    yield from islice((part for line in told for part in HARD.split(line)), MOST_LOOSE)
 
 
 def _in_footnotes(lines: Sequence[str]) -> Iterator[Pair]:
@@ -168,7 +175,8 @@ def _beside(label: str, value: str) -> Iterator[Pair]:
         if not _is_nothing(value):
             yield "blacklist", f"Reporting operator: {value}"
     elif name in VOICES or name not in KNOWN_NAMES:
-        yield from _told(value, of_phone=name in VOICES)
+        for sentence in SENTENCE.split(value[:LONGEST_NOTE]):
+            yield from _told(sentence, of_phone=name in VOICES)
     elif name == "carrier" and label_key(label).startswith("lockedto"):
         if is_good(value, "simlock") is None and not _is_nothing(value):
             yield "simlock", f"{label} {value}"
