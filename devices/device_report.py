@@ -196,7 +196,15 @@ def _found(facts: Iterable[Pair]) -> dict[str, str]:
 def _outweighs(name: str, value: str, first: str) -> bool:
     """Return whether a later value has more information than the first: a bad state, or details of a yes or no."""
     is_detail = label_key(first) in ANSWERS and label_key(value) not in ANSWERS
-    return is_detail if name == "warranty" else _is_bad(name, value) and (is_detail or not _is_bad(name, first))
+    if name == "warranty":
+        return is_detail
+    return _is_doubt(name, value, first) or (_is_bad(name, value) and (is_detail or not _is_bad(name, first)))
+
+
+def _is_doubt(name: str, value: str, first: str) -> bool:
+    """Return whether a later value takes a good state back: "Clean", then "Clean (not verified)"."""
+    good_first = name in FINDING_FIELDS and is_good(first, name) is True
+    return good_first and is_good(value, name) is None and names_state(value, name)
 
 
 def _all_imeis(facts: Iterable[Pair], found: dict[str, str]) -> tuple[str, ...]:

@@ -21,18 +21,23 @@ SUBJECTS = frozenset({
     "has", "have", "been", "sim", "carrier", "network", "operator", "currently", "now", "status", "warning", "alert",
     "attention", "important", "as", "este", "el", "dispositivo", "equipo", "telefono", "esta", "como", "dieses",
     "das", "gerat", "ist", "als", "cet", "appareil", "est", "declare", "comme", "l", "aparelho", "celular", "foi", "o",
-    "телефон", "устройство", "已", "esn", "both", "imeis", ":", "!", ",", "-", ".",
+    "телефон", "устроиство", "в", "sorry", "unfortunately", "owner", "imei1", "imei2", "1st", "2nd", "first", "second",
+    "one", "wurde", "steht", "tiene", "se", "encuentra", "linea", "a", "ete", "telefon", "urzadzenie", "已", "该", "设",
+    "备", "手", "机", "(", ")", "esn", "both", "imeis", ":", "!", ",", "-", ".",
 })  # fmt: skip
 #: Words between the subject and the name of a list: "found in the GSMA blacklist".
-PLACES = frozenset({"in", "on", "found", "listed", "the", "gsma", "global", "auf", "der", "en", "la", "na", "в"})
+PLACES = frozenset({
+    "in", "on", "found", "listed", "the", "gsma", "global", "auf", "der", "en", "la", "na", "в", "sur", "列", "入",
+})  # fmt: skip
 #: Words that say of which finding a bad state is.
 TELLING = MappingProxyType({
     "blacklist": re.compile(
-        r"blacklisted|blocklisted|denylisted|hotlisted|(?:black|block|deny) listed|stolen|robado|robada|roubado"
-        r"|gestohlen|vole|volee|rubato|gestolen|skradziony|украден|calinti|reported (?:as )?(?:lost|stolen)"
-        r"|reportad[oa] por|\bnot clean\b|\b(?:bad esn|esn bad)\b|报失"
-        r"|\b(?:in|on|auf der|en|na|в) (?:the )?(?:gsma |global )?"
-        r"(?:black ?list|sperrliste|lista negra|черном списке)\b"
+        r"blacklisted|blocklisted|denylisted|hotlisted|(?:black|block|deny)[ -]listed|stolen|robado|robada|roubado"
+        r"|gestohlen|vole|volee|rubato|gestolen|skradzion|украден|розыск|calinti|reported (?:as )?(?:lost|stolen)"
+        r"|reportad[oa](?: por|$)|\b(?:con|tiene) reporte de robo|\bnot clean\b|\b(?:bad esn|esn bad)\b"
+        r"|报失|被盗|丢失|列入黑名单"
+        r"|\b(?:in|on|auf der|en|na|в|sur) (?:the )?(?:gsma |global )?"
+        r"(?:black ?list|sperrliste|lista negra|liste noire|черном списке)\b"
     ),
     "simlock": re.compile(r"(?:sim|carrier|network|operator)[ -]?locked|\blocked to\b|\bnot unlocked\b"),
 })  # fmt: skip
@@ -41,19 +46,22 @@ TELLING_OF_PHONE = MappingProxyType(
     {
         "blacklist": re.compile(
             r"\b(?:blocked|barred|banned|bloquead[oa]|gesperrt|bloquee?|bloccat[oa]|заблокирован[ао]?)\b"
+            r"|\b(?:device|phone|iphone|handset) (?:(?:is|was|has been) )?lost\b"
         ),
-        "simlock": re.compile(r"\b(?:device|phone|iphone|handset) (?:is )?locked\b"),
+        "simlock": re.compile(r"\b(?:device|phone|iphone|handset) (?:is )?locked\b|^locked(?: - |$)"),
     }
 )
-#: "In lost mode", in words that do not deny it.
-LOST_MODE = re.compile(
-    r"(?!.*\b(?:not|never|no|if|when|put)\b)"
-    r"(?:.*\bin lost mode|(?:icloud )?lost mode(?: is| has been)?(?: turned| now)? (?:on|enabled|active|activated))"
+#: "In lost mode", "iCloud is ON", in words that do not deny it.
+APPLE_LOCK = re.compile(
+    r"(?!.*\b(?:not|never|no|if|when|put)\b)(?:.*\bin lost mode"
+    r"|.*\blost mode(?: is| has been)?(?: turned| now)? (?:on|enabled|active|activated)"
+    r"|(?:(?:this|the|your|device|phone|iphone|is|has) )*(?:icloud|activation|apple id)(?: lock)?(?: status)?(?: is)?"
+    r" (?:on|locked|enabled|lost))"
 )
 #: Words that speak of phones in general or of the past, and the last words of a title.
 NO_STATEMENT = re.compile(
     r"\b(?:phones|devices|iphones|handsets|units|equipos|gerate|appareils|aparelhos|any)\b|="
-    r"|(?<!not )(?<!be )\b(?:removed|delisted|recovered)\b|\bno longer\b"
+    r"|(?<!not )(?<!be )\b(?:removed|delisted|recovered)\b|\bno longer\b|\bwas locked\b"
     r"|\b(?:previously|formerly) (?:black|block|stolen|lost|reported)|\b(?:checker|check|report|database|lookup)$"
 )
 #: A bad state at the end of the name of a phone.
@@ -63,8 +71,10 @@ MODEL_START = re.compile(r"(?:apple|iphone|ipad|samsung|galaxy|google|pixel)\b")
 NOT_READ = re.compile(
     r"\b(?:not (?:yet )?(?:been )?(?:checked|verified|available|confirmed|determined)"
     r"|(?:could ?n[o']?t|can ?not|unable to|failed to) (?:be )?(?:check|verif|determin|read|get|confirm)\w*"
-    r"|(?:check|lookup|status) (?:has )?(?:failed|error|unavailable))\b"
+    r"|(?:check|lookup|status) (?:has )?(?:failed|error|unavailable)"
+    r"|server (?:is )?(?:down|busy|offline|error)|data is outdated)\b"
 )
+ASIDE = re.compile(r"\b(?:history|reason|date|country|type|other|records?)\b")
 ABOUT = MappingProxyType(
     {
         "blacklist": re.compile(r"\b(?:black ?list|gsma)\b"),
@@ -195,8 +205,8 @@ def _in_value(name: str, value: str) -> Iterator[Pair]:
 
 def _of_imei(text: str) -> Iterator[Pair]:
     """Yield the bad state beside an IMEI: "IMEI2: 353370080000029 - Blacklisted"."""
-    rest = IMEI.sub("", text[:LONGEST_STATEMENT]).strip(" -–—()[],;:*")
-    if len(rest) <= LABEL_REACH // 2 and not STRONG.search(rest):
+    rest = IMEI.sub("", text[:LONGEST_STATEMENT]).strip(" -–—()[],;:=*")
+    if len(rest) <= LABEL_REACH // 2 and ":" not in rest:
         yield from _bad("blacklist", rest)
 
 
@@ -237,7 +247,7 @@ def _told(text: str, *, of_phone: bool = False) -> Iterator[Pair]:
         tells = telling.search(words) or (of_phone and TELLING_OF_PHONE[name].search(words))
         if tells and is_good(text, name) is False and _is_statement(words, name):
             yield name, text.strip()
-    if LOST_MODE.fullmatch(words):
+    if APPLE_LOCK.fullmatch(words):
         yield "fmi", "ON"
     if of_phone and MODEL_START.match(words):
         yield from _at_end(words)
@@ -260,24 +270,27 @@ def _is_statement(words: str, name: str) -> bool:
     """Return whether words are "this phone is" or the like, and a bad state without a condition."""
     reason = LINK_TO_REASON.sub("", words)  # "locked to AT&T" is a fact, "to be locked" is none
     marks = list(marked(reason, LEXICONS[name]))
+    if _is_on_list(marks):
+        return True
     while marks and (marks[0][1] in SUBJECTS or marks[0][1].isdigit()):
         del marks[0]
     if [mark for mark, _ in marks] == [Mark.NOT, Mark.GOOD]:
         return True
-    bad = bool(marks) and (marks[0][0] in (Mark.BAD, Mark.REPORTED) or _is_on_list(marks))
+    bad = bool(marks) and marks[0][0] in (Mark.BAD, Mark.REPORTED)
     return bad and NO_FACT.isdisjoint(mark for mark, _ in marks)
 
 
 def _is_on_list(marks: Sequence[tuple[Mark, str]]) -> bool:
-    """Return whether words begin with "in", "on the" or the like, and the name of a list."""
-    places = list(takewhile(lambda mark: mark[1] in PLACES, marks))
-    return bool(places) and [mark for mark, _ in marks[len(places) :]] == [Mark.BAD_NOUN]
+    """Return whether words are "the phone is in the" or the like, and the name of a list."""
+    before = list(takewhile(lambda mark: mark[1] in SUBJECTS | PLACES, marks))
+    is_place = bool(before) and before[-1][1] in PLACES
+    return is_place and [mark for mark, _ in marks[len(before) :]] == [Mark.BAD_NOUN]
 
 
 def _not_read(text: str) -> Iterator[Pair]:
     """Yield each finding that a short line says was not checked."""
     words = plain_letters(text) if len(text) <= LABEL_REACH else ""
-    if NOT_READ.search(words) and not ADVICE.search(words) and not NO_STATEMENT.search(words):
+    if NOT_READ.search(words) and not any(aside.search(words) for aside in (ADVICE, NO_STATEMENT, ASIDE)):
         yield from ((name, about.sub("", words).strip()) for name, about in ABOUT.items() if about.search(words))
 
 
@@ -301,7 +314,8 @@ def _label_at(words: Sequence[str], at: int) -> tuple[str, int, str]:
         behind = at + count + sum(1 for _ in takewhile(LINKS.__contains__, words[at + count : at + count + MOST_LINKS]))
         for length in range(STATE_WORDS, 0, -1) if name else ():
             value = " ".join(words[behind : behind + length])
-            if value and (plain_letters(value) in FINDING_WORDS[name] or label_key(value) in NOTHING):
+            ends = behind + length == len(words) and label_key(value) == "on"
+            if value and (ends or plain_letters(value) in FINDING_WORDS[name] or label_key(value) in NOTHING):
                 return name, behind + length - at, value
     return "", 0, ""
 

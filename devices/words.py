@@ -154,6 +154,7 @@ apparently, only, semi, r sim, rsim, gevey, vermutlich, wahrscheinlich, probable
 provavelmente, probabilmente, вероятно, 申请, 资格, 可能
 """),
     Mark.CONDITION: _words("""
+unverified, unconfirmed,
 if, when, once, after, until, till, unless, upon, pending, awaiting, before, scheduled, cuando, despues, hasta,
 quando, depois, quand, apres, jusqu, dopo, wenn, falls, sobald, nach, bis, если, когда, после, setelah, sau khi,
 后, 之后

@@ -165,6 +165,27 @@ def test_words_that_state_nothing_bad_change_nothing(line: str) -> None:
         "353370080000029: Blacklisted",
         "Second IMEI: Blacklisted",
         "Blacklisted Worldwide: Yes",
+        "Sorry, this device is blacklisted",
+        "Checked. This device is blacklisted.",
+        "The owner reported this device as stolen",
+        "(!) BLACKLISTED",
+        "Black-listed",
+        "This phone was lost",
+        "2nd IMEI blacklisted",
+        "IMEI2 353370080000029 is blacklisted",
+        "IMEI2 = 353370080000029 = Blacklisted",
+        "Equipo con reporte de robo",
+        "El equipo se encuentra en lista negra",
+        "Esta línea está bloqueada por robo",
+        "Das Gerät wurde als gestohlen gemeldet",
+        "Steht auf der Sperrliste",
+        "Cet appareil a été déclaré volé",
+        "Sur liste noire",
+        "Urządzenie skradzione",
+        "Устройство украдено",
+        "Телефон в розыске",
+        "该设备已被盗",
+        "已列入黑名单",
     ],
 )
 def test_a_phone_that_is_on_a_list_by_other_words_is_blacklisted(line: str) -> None:
@@ -182,13 +203,20 @@ def test_a_phone_that_is_on_a_list_by_other_words_is_blacklisted(line: str) -> N
         "Device is in lost mode",
         "iCloud status: Stolen",
         "FMI OFF: No",
+        "iCloud is ON",
+        "Activation Locked",
+        "Apple ID locked",
+        "iCloud status is Lost",
+        "FMI OFF but Lost Mode ON",
     ],
 )
 def test_other_words_for_a_phone_that_is_lost_or_found_by_apple_are_read(line: str) -> None:
     assert states(read_report(f"Model: iPhone 12\nFMI: OFF\n{line}"))[1] == "ON"
 
 
-@pytest.mark.parametrize("line", ["Locked to AT&T", "This phone is locked to Verizon", "Phone is not unlocked"])
+@pytest.mark.parametrize(
+    "line", ["Locked to AT&T", "This phone is locked to Verizon", "Phone is not unlocked", "SIM Lock ON", "Locked"]
+)
 def test_a_sentence_about_a_locked_phone_outweighs_unlocked(line: str) -> None:
     assert states(read_report(f"Model: iPhone 12\nSIM Lock: Unlocked\n{line}"))[0] == "Locked"
 
@@ -203,6 +231,9 @@ def test_a_sentence_about_a_locked_phone_outweighs_unlocked(line: str) -> None:
         "Blacklist: Clean\nBlacklist not checked",
         "Could not check blacklist\nBlacklist: Clean",
         "Blacklist: Clean\nBlacklist check failed",
+        "Blacklist: Clean (unverified)",
+        "Blacklist: Clean\nBlacklist Status: Clean, not verified",
+        "Blacklist: Clean\nBlacklist server is down",
         "Blacklist: Clean\nReporting Operator: VODAFONE Ltd / United Kingdom",
     ],
 )
@@ -247,6 +278,24 @@ def test_a_clean_status_that_the_text_takes_back_is_unknown(lines: str) -> None:
         "Телефон не украден",
         "IMEI2: 353370080000029 - Clean",
         "Device Status: Refurbished",
+        "Was locked to AT&T, now unlocked",
+        "Blacklist reason not available",
+        "Device is not in Lost mode.",
+        "iCloud is not locked",
+        "Not locked to AT&T",
+        "How to know if a phone is blacklisted",
+        "IMEI2: 353370080000029 (not blocked)",
+        "Both IMEIs not blacklisted",
+        "Contract Status: No unpaid bills",
+        "Message: This device is not blocked.",
+        "Blacklist: Clean, 0 records found",
+        "iPhone 12 never stolen",
+        "El equipo no se encuentra en lista negra",
+        "N'est pas sur liste noire",
+        "Телефон не в розыске",
+        "该设备未被盗",
+        "未列入黑名单",
+        "*Not verified by Apple",
     ],
 )
 @pytest.mark.parametrize("is_first", [True, False])
