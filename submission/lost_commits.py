@@ -47,11 +47,14 @@ def stop_where_commits_are_lost(database: IMEIDatabase, is_lossless: bool = Fals
         return is_lost
 
 
-def stop_lost(connection: Transaction) -> None:
-    """Stop everything, and count all calls as begun: the commit that began one of them may be lost."""
+def stop_lost(connection: Transaction, only_answers: bool = False) -> None:
+    """Stop everything, and count all calls as begun: the commit that began one of them may be lost.
+
+    only_answers: see stop_all().
+    """
     handed_calls.count_all_as_begun(connection)
     write_setting(connection, LOST_AT, str(handed_calls.database_clock(connection)))
-    stop_all(connection, LOST)
+    stop_all(connection, LOST, only_answers)
 
 
 def seconds_to_wait(database: IMEIDatabase, settings: Settings) -> float:
@@ -75,6 +78,6 @@ def restore_calls(connection: Transaction, called: Sequence[Chunk]) -> None:
     """
     waiting = [chunk for chunk in called if handed_calls.has_waiting_imei(connection, chunk)]
     if waiting:
-        stop_lost(connection)
+        stop_lost(connection, only_answers=True)
     for chunk in waiting:
         handed_calls.restore(connection, chunk)

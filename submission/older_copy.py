@@ -114,7 +114,7 @@ def reopen_answered(connection: Transaction, checkpoints: Checkpoints, account: 
     is_older = _skip_calls(connection, checkpoints.newest_call())
     is_answered = _take_up(connection, checkpoints, account)
     if is_older or is_answered:
-        stop_all(connection, SENTENCE if is_answered else RESTORED)
+        stop_all(connection, SENTENCE if is_answered else RESTORED, only_answers=not is_older)
 
 
 def stop_where_answered(database: IMEIDatabase, checkpoints: Checkpoints) -> None:
@@ -201,11 +201,16 @@ def _skip_calls(connection: Transaction, newest: int) -> bool:
     return True
 
 
-def stop_all(connection: Transaction, sentence: str = SENTENCE) -> None:
-    """Pause every batch, also those that wait for the provider's maintenance, turn automations off, and keep why."""
+def stop_all(connection: Transaction, sentence: str = SENTENCE, only_answers: bool = False) -> None:
+    """Pause every batch, also those that wait for the provider's maintenance, turn automations off, and keep why.
+
+    only_answers: what shows that data are lost is recorded. It is no new stop where there is one already.
+    """
+    is_new = not only_answers or not read_setting(connection, OLDER_COPY)
     resume_self_resuming(connection)
     pause_all(connection, sentence)
     automation_store.turn_all_off(connection, sentence)
     write_setting(connection, OLDER_COPY, sentence)
-    write_setting(connection, STOP, secrets.token_hex(8))
+    if is_new:
+        write_setting(connection, STOP, secrets.token_hex(8))
     logger.error(sentence)

@@ -22,7 +22,9 @@ from submission.older_copy import (
     RESTORED,
     SENTENCE,
     has_unrecorded_answers,
+    newest_stop,
     reopen_answered,
+    stop_all,
     stop_restored,
     stop_where_answered,
 )
@@ -262,3 +264,31 @@ def test_newer_answers_of_a_batch_that_is_known_say_so(settings: Settings, datab
     kept.keep(replace(sent, attempt=2), b"<result/>")
     assert batch_older_copy.recognise_older_copy(database, kept)
     assert batch_older_copy.older_copy_objection(database) == SENTENCE
+
+
+def test_an_answer_that_is_recorded_while_all_is_stopped_is_no_new_stop(
+    settings: Settings, database: IMEIDatabase
+) -> None:
+    """A rebuild that runs meanwhile need not be repeated for it; for a newer call it must be."""
+    kept = Checkpoints(settings.data_dir / "checkpoints")
+    sent = call(database, imeis(2))
+    stop_restored(database, kept)
+    stop = newest_stop(database)
+    kept.keep(replace(sent, attempt=2), b"<result/>")
+    with database.write() as connection:
+        reopen_answered(connection, kept, "main")
+        stop_all(connection, only_answers=True)
+    assert newest_stop(database) == stop
+    kept.note_call(sent.attempt_id + 9)
+    with database.write() as connection:
+        reopen_answered(connection, kept, "main")
+    assert not batch_older_copy.accept_older_copy(database, stop)
+    stop = newest_stop(database)
+    with database.write() as connection:
+        stop_all(connection)
+    assert not batch_older_copy.accept_older_copy(database, stop)
+    assert batch_older_copy.older_copy_objection(database)
+    assert batch_older_copy.accept_older_copy(database, newest_stop(database))
+    with database.write() as connection:
+        stop_all(connection, only_answers=True)
+    assert not batch_older_copy.accept_older_copy(database, stop)
