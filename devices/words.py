@@ -95,8 +95,8 @@ bialej liscie, temiz, beyaz liste, beyaz listede, чистый, чистая, ч
 """),
     Mark.BAD: _words("""
 blacklisted, blocklisted, denylisted, hotlisted, blocked, block, barred, banned, suspended, stolen, theft, lost,
-irregular, fraud, unpaid, nonpayment, non payment, past due, delinquent, bad, dirty, restricted, restriction,
-restrictions,
+irregular, unclean, un clean, fraud, unpaid, nonpayment, non payment, past due, delinquent, bad, dirty, restricted,
+restriction, restrictions,
 robado, robada, robo, hurto, hurtado, hurtada, perdido, perdida, extravio, extraviado, extraviada, bloqueado,
 bloqueada, restriccion, restricciones, ограничение, ограничения, ограничений, suspendido, suspendida,
 con reporte, roubado, roubada, roubo, furtado, furtada, furto, restricao, restricoes, suspenso, suspensa,
