@@ -1,7 +1,8 @@
 """What the rules look at: one result in the provider's words, read as states.
 
 A finding that a result lacks is "not reported", and neither on, off nor unknown: a check of Find My iPhone has no
-blacklist line. It is unknown where the text has it and its words are unclear, or where the service's name promises it.
+blacklist line. It is unknown where the text has it and its words are unclear or missing ("N/A"), or where the
+service's name promises it.
 """
 
 import re
@@ -29,6 +30,19 @@ NO_VALUE = re.compile(
     r"|not (?:found|available|applicable|known|checked|supported))(?: found)?\W*",
     re.IGNORECASE,
 )
+#: A label of a finding without a word behind it: "Blacklist Status: N/A", "FMI: ?". Bounded, because texts are hostile.
+LEFT_OPEN = MappingProxyType({
+    name: re.compile(
+        rf"(?:^|\n|[-|·,] )(?:current |usa? |gsma )?{label}(?: lock)?(?: status)?[ \t]{{0,9}}:"
+        r"[^\w\n]{0,9}(?:n/?a|null|nil|undefined)?[^\w\n]{0,9}(?=\n|$)",
+        re.IGNORECASE,
+    )
+    for name, label in {
+        "simlock": "sim[ -]?lock",
+        "fmi": "(?:fmi|find my(?: iphone)?|icloud lock|activation lock)",
+        "blacklist": "(?:black ?list|gsma)",
+    }.items()
+})  # fmt: skip
 #: "Refunded", "server down", "check failed"; and the words of conditions.
 FAILURE = re.compile(
     r"\brefunded\b|\bserver (?:is )?(?:down|busy|offline|error|unavailable|under maintenance)\b"
@@ -66,7 +80,7 @@ class Findings(NamedTuple):
         if name == "fmi" and self._is_lost():
             return fmi_state("ON")
         words = getattr(self, name)
-        if words or name in promised(self.service_name):
+        if words or name in promised(self.service_name) or LEFT_OPEN[name].search(self.text):
             return STATE_OF[name](words)
         return None
 

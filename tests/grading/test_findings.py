@@ -103,3 +103,13 @@ def test_a_model_beside_a_failure_is_no_usable_result(line: str) -> None:
 @pytest.mark.parametrize("line", ["Wrong orders are not refunded", "If the server is down, try again later"])
 def test_terms_about_failures_are_no_failure(line: str) -> None:
     assert Findings(model="iPhone 12", text=f"Model: iPhone 12\n{line}").is_usable
+
+
+@pytest.mark.parametrize("value", ["N/A", "-", "?", "null", "...", "", "\u274c"])
+@pytest.mark.parametrize(
+    ("name", "label"), [("blacklist", "Blacklist Status"), ("fmi", "Find My iPhone"), ("simlock", "SIM-Lock Status")]
+)
+def test_a_label_of_a_finding_without_words_is_unknown_and_not_missing(name: str, label: str, value: str) -> None:
+    findings = Findings(model="iPhone 12", text=f"Model: iPhone 12\n{label}: {value}\nCountry: USA")
+    assert findings.state(name) == "Unknown"
+    assert Findings(model="iPhone 12", text="Model: iPhone 12\nGSMA Report:\nCountry: N/A").state(name) is None
