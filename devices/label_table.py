@@ -89,7 +89,7 @@ blacklist: blacklist, blacklisted, gsma, gsma status, gsma blacklist, gsma black
     gsma, us block status, block status, blocked status, blocked, is blocked, blacklist usa, barred, barred
     status, stolen, stolen status, lost stolen, lost or stolen, reported stolen, reported lost or stolen,
     reported lost stolen, lista negra, liste noire, sperrliste, schwarze liste, 黑名单, черный список,
-    daftar hitam, ブラックリスト, 블랙리스트, القائمة السوداء,
+    daftar hitam, ブラックリスト, 블랙리스트, القائمة السوداء, is stolen, is barred,
     lost stolen status, lost or stolen status, ceir status, 黑名單, 黑名单查询, 全球黑名单,
     gsma黑名单, черный список gsma, czarna lista, kara liste, kara liste durumu, danh sach den, lista nera,
     zwarte lijst, blacklisting, en lista negra, na lista negra, reporte de robo, reportado, reported,

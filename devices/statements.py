@@ -104,6 +104,7 @@ RECORDS = re.compile(r"(?:gsma_)?black_?list(?:ed)?_records?(?:_found)?")
 TITLES = frozenset({"service", "service_name", "service_type", "check", "check_type", "source", "package", "database"})
 VOICES = frozenset({
     "note", "notes", "comment", "remark", "message", "result", "description", "status", "response", "reason",
+    "device_name",
 })  # fmt: skip
 PAST = re.compile(r"histor|record|previous|former|date|ever|until|faq|info|http")
 DASH = re.compile(r"\s[-–—]\s")

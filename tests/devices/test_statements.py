@@ -165,6 +165,8 @@ def test_words_that_state_nothing_bad_change_nothing(line: str) -> None:
         "353370080000029: Blacklisted",
         "Second IMEI: Blacklisted",
         "Blacklisted Worldwide: Yes",
+        "isStolen: true",
+        "Device: Blacklisted",
         "Sorry, this device is blacklisted",
         "Checked. This device is blacklisted.",
         "The owner reported this device as stolen",
