@@ -1,7 +1,8 @@
 """Find what a text says about a finding outside of the label of the finding.
 
 "This phone is BLACKLISTED", "Model: iPhone 12 FMI ON", "Blacklisted By: Vodafone": whoever reads the values of known
-labels alone misses it, and the phone passes. Statements without a label count only where they are bad.
+labels alone misses it, and the phone passes. Statements without a label count only where they are
+bad, or where they take a good state back ("Blacklist not checked").
 This module must not know markup.
 """
 
