@@ -169,6 +169,7 @@ class Listing:
         self.rejected = frozenset(order.id for order in ours if order.status == OrderStatus.REJECTED)
         self._views: dict[str, ListView] = {}
         self._clocks: dict[int, Clock] = {}
+        self._other_words: frozenset[str] | None = None  #: None: not looked up yet
 
     def is_long_before(self, order: IMEIOrder, moment: datetime) -> bool:
         """Return whether a listed order is older than a moment (UTC), whatever the time zone of the list's dates is."""
@@ -291,15 +292,16 @@ class Listing:
 
     def other_words(self, connection: Transaction) -> frozenset[str]:
         """Return the words of services that this list uses otherwise than we know, as relabelled() says."""
-        services = call_queries.services_of(connection, list(self.owners), self.account)
-        return relabelled(self.look.listed, self.labels, services)
+        if self._other_words is None:
+            services = call_queries.services_of(connection, list(self.owners), self.account)
+            self._other_words = relabelled(self.look.listed, self.labels, services)
+        return self._other_words
 
     def may_hide(self, item: Item, service_id: str, clock: Clock, other_words: frozenset[str]) -> bool:
         """Return whether an order is listed that may be of this IMEI's call, though what it shows says otherwise.
 
         Its id is one of ours, as where ids begin again or count for each service; its IMEI cannot be read, and its
-        digits are a part of this one; or its service is one of other_words(). Each keeps a
-        list from being a proof.
+        digits are a part of this one; or its service is one of other_words(). Each keeps a list from being a proof.
         """
         named = self._under_ids_of_ours.get(item.imei[:14], [])
         parts = [order for order in self._unreadable if may_be_part(order.imei, item.imei)]

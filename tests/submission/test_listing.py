@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 import pytest
 from handmade_calls import OTHER, answered, call, listed, unanswered
 from simulated_provider import SERVICE, imeis
+from sqlalchemy import delete, insert
 
 from database import IMEIDatabase
 from orders import IMEIOrder, Item
+from schema import orders
 from storage import call_queries
 from submission.listing import Age, Clock, Listing, Look, is_readable
 
@@ -348,3 +350,16 @@ def test_a_list_is_readable_where_each_order_has_an_id_and_an_imei(
     orders: tuple[IMEIOrder, ...], answered: bool, readable: bool
 ) -> None:
     assert is_readable(Look(orders, 0.0, 0, answered=answered)) is readable
+
+
+def test_what_a_list_calls_otherwise_is_looked_up_once_for_all_calls(database: IMEIDatabase) -> None:
+    """With hundreds of calls in doubt each would read the services of the whole list again."""
+    order = listed("1000", IMEI, OTHER)
+    listing = Listing(Look((order,), 0.0, 0), {"1000": (IMEI, 1)}, LABELS, frozenset(), "main")
+    found = []
+    with database.write() as connection:
+        for service in (SERVICE, OTHER):
+            connection.execute(delete(orders))
+            connection.execute(insert(orders).values(order_id="1000", imei=IMEI, service_id=service))
+            found.append(listing.other_words(connection))
+    assert found == [{OTHER}, {OTHER}]
