@@ -58,7 +58,6 @@ class Room:
         """Read what the admins and the leader have stored about this account."""
         states = {state.name: state for state in account_store.accounts(connection)}
         self.state = states.get(self.account)
-        self.note_prices(connection)
 
     def note_prices(self, connection: Transaction) -> None:
         """Read what services cost through this account: before each claim, which may follow its prices at once."""
