@@ -154,8 +154,8 @@ class ProductionSubmissionSystem:
         max_age = PRICE_MAX_AGE if self._settings else math.inf
         service = find_service(self.database, self.client.get_imei_services, service_id, max_age)
         numbered, mark = [(imei, row) for row, imei in enumerate(imeis, 1)], fingerprint(service_id, imeis)
-        named, price = (service.package_id, service.title), service.price
-        new = NewBatch(label, "command", *named, price, numbered, mark, budget=budget)
+        of_service = (service.package_id, service.title, service.price)
+        new = NewBatch(label, "command", *of_service, numbered, mark, budget=budget)
         return self.run_batch(create_batch(self.database, new, self.options.chunk_size), progress_callback)
 
     def run_batch(

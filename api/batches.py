@@ -24,7 +24,7 @@ from people import Role
 from results import FILE, PASTE
 from spreadsheets import Choice
 from storage import batch_states, order_queries
-from storage.batch_creation import OverBudgetError
+from storage.batch_creation import NotOrderedError
 from storage.batch_queries import planned_imeis
 from storage.batch_states import unit_price
 from storage.batch_uploads import rename_batch
@@ -260,7 +260,7 @@ def _create(asked: WantedBatch, keep: Keep) -> KeptReply:
     start = Start(asked.at_once, keep_reply)
     try:
         start_batch(backend(), plan, asked.names, taken.source, taken.token, start)
-    except OverBudgetError as error:
+    except NotOrderedError as error:
         raise problem_of(error) from error
     return replies[-1]
 

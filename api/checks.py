@@ -27,7 +27,7 @@ from people import Role
 from results import ask_for_result
 from spreadsheets import Choice, parsed_list
 from storage import scan_store
-from storage.batch_creation import OverBudgetError
+from storage.batch_creation import NotOrderedError
 from storage.scan_store import NewScan, Scan
 from web import Start, allow, current_actor, record_nothing, start_batch
 
@@ -124,7 +124,7 @@ def _order(imei: str, terms: OrderTerms, keep: Keep) -> KeptReply:
     try:
         names = BatchNames(f"Check {imei}")
         start_batch(backend(), plan, names, SOURCE, None, Start(and_then=record))
-    except OverBudgetError as error:
+    except NotOrderedError as error:
         raise problem_of(error) from error
     return replies[-1]
 

@@ -13,7 +13,7 @@ from api.fields import Dollars, Flag, FormSchema, Several, TextLine
 from api.problems import Problem, ProblemKind
 from backend import backend
 from database import Transaction, utc_now
-from storage.batch_creation import OverBudgetError, RefusedActorError
+from storage.batch_creation import NotOrderedError, RefusedActorError
 from storage.batch_queries import planned_imeis
 from storage.batch_states import unit_price
 from submission import (
@@ -109,7 +109,7 @@ def cost_of(connection: Transaction, batch_id: int, order: OrderTerms) -> float:
     return cost
 
 
-def problem_of(error: OverBudgetError) -> Problem:
+def problem_of(error: NotOrderedError) -> Problem:
     """Return the problem of an order that was refused where it would have been written."""
     is_money = not isinstance(error, RefusedActorError)
     return Problem(ProblemKind.NOT_ENOUGH_MONEY if is_money else ProblemKind.NOT_POSSIBLE, str(error))

@@ -38,7 +38,7 @@ from storage.automation_store import (
     UnreadableFilterError,
 )
 from storage.background import Duty
-from storage.batch_creation import OverBudgetError, create_batch, open_items
+from storage.batch_creation import NotOrderedError, OverBudgetError, create_batch, open_items
 from storage.batch_uploads import batch_of_token
 from submission import Knows, any_order, stored_before
 
@@ -77,7 +77,7 @@ class AutomationTurn:
             self._recheck(automation) if automation.rechecks else self._follow_up(automation)
         except (MustTurnOffError, UnreadableFilterError) as error:
             turn_off(self.backend.database, automation, str(error))
-        except (MustWaitError, OverBudgetError) as error:
+        except (MustWaitError, NotOrderedError) as error:
             note(self.backend.database, automation, str(error))
         except ChangedMeanwhileError as error:  # a person or another process was faster: look again later
             logger.info("Automation %d did not run: %s", automation.automation_id, error)
@@ -181,7 +181,7 @@ def try_out(backend: Backend, automation: Automation, actor: Actor) -> int:
 def run_by_hand(backend: Backend, automation: Automation, trial: Run, actor: Actor) -> int:
     """Order what a trial has shown; return the batch. The same trial again gives the same batch.
 
-    Raises MustWaitError where it is not the same any more, OverBudgetError and ChangedMeanwhileError.
+    Raises MustWaitError where it is not the same any more, NotOrderedError and ChangedMeanwhileError.
     """
     choice, words = _choice_by_hand(backend, automation, actor, stored_before(trial.at))
     if choice is None or not choice.phones:
@@ -222,7 +222,7 @@ def _choice_by_hand(
 def place(backend: Backend, automation: Automation, choice: Selected, placing: Placing) -> int:
     """Create the batch of a choice and record the run, in one transaction. Return the batch id.
 
-    Raises ChangedMeanwhileError, OverBudgetError, and MustWaitError where there is nothing to order.
+    Raises ChangedMeanwhileError, NotOrderedError, and MustWaitError where there is nothing to order.
     """
     if choice.plan is None:
         raise MustWaitError("Nothing is left to order.")

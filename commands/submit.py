@@ -36,7 +36,7 @@ from spreadsheets import Choice, Intake, UnreadableFileError, read_file
 from storage.account_chunks import accounts_of_batch
 from storage.audit_store import had_doubt
 from storage.balance_store import BalanceChange, balance_change
-from storage.batch_creation import OverBudgetError, create_batch
+from storage.batch_creation import NotOrderedError, create_batch
 from storage.batch_queries import progress
 from submission import Plan, balance_warning, balance_words, price_objection, service_objection, unchecked
 
@@ -117,7 +117,7 @@ def submit_file(backend: Backend, options: SubmitOptions) -> int:
             sent = {"service": new.service_id, "imeis": plan.count, "cost": money(plan.cost)}
             record(backend.database, "batch.confirm", f"batch {batch_id}", **sent, file=options.file_name)
             return _see_through(backend, batch_id, options.as_json)
-    except (OverBudgetError, NotSentError) as error:
+    except (NotOrderedError, NotSentError) as error:
         raise Refusal(str(error)) from error
     except DemoError as error:
         raise click.ClickException(str(error)) from error

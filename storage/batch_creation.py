@@ -115,12 +115,16 @@ def write_no_more(_connection: Connection, _batch_id: int, _is_new: bool, /) -> 
     """Write nothing beside the batch."""
 
 
-class OverBudgetError(Exception):
-    """Nothing was written: a daily limit, the budget or the account does not hold the cost. str() is a sentence."""
+class NotOrderedError(Exception):
+    """Nothing was written, for a reason that came after the plan was made. str() is a sentence."""
 
 
-class RefusedActorError(OverBudgetError):
-    """Nothing was written: who orders was disabled, or revoked, since the request began. str() is a sentence."""
+class OverBudgetError(NotOrderedError):
+    """A daily limit, the budget or the account does not hold the cost."""
+
+
+class RefusedActorError(NotOrderedError):
+    """Who orders was disabled, or revoked, since the request began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +176,9 @@ def create_batch(
 
     A known confirm token, or an unfinished batch of the same fingerprint, gives that batch back (running again, at the
     confirmed price where that is higher); so does one in doubt, where nothing else is left to send. IMEIs that are in
-    flight, in doubt or already ordered with this service become duplicates, even if that was after
-    the plan was made. A batch that is given back still counts for who created it. and_then writes more in the same
-    transaction.
-    Raises OverBudgetError: between a plan and its confirmation another batch may have taken the day's money, or who
-    orders may have been disabled.
+    flight, in doubt or already ordered with this service become duplicates, even if that was after the plan was made.
+    A batch that is given back still counts for who created it. and_then writes more in the same transaction.
+    Raises OverBudgetError where another batch has taken the day's money since the plan was made, and RefusedActorError.
     """
     with database.write() as connection:
         return _create(connection, new, chunk_size, and_then)

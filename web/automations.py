@@ -18,7 +18,7 @@ from spreadsheets import OutColumn
 from storage import automation_change_store, automation_store, batch_queries
 from storage.automation_change_store import Changed
 from storage.automation_store import Automation, ChangedMeanwhileError, Run
-from storage.batch_creation import OverBudgetError
+from storage.batch_creation import NotOrderedError
 from storage.batch_uploads import batch_of_token
 from web.access import allow, current_actor, describe, record_nothing
 from web.automation_form import (
@@ -228,7 +228,7 @@ def run(automation_id: int) -> ResponseReturnValue:
         return refuse(objection, SHOW, automation_id=automation_id, _anchor="trial")
     try:
         batch_id = run_by_hand(backend(), found, shown, current_actor())
-    except (MustWaitError, OverBudgetError, ChangedMeanwhileError) as error:
+    except (MustWaitError, NotOrderedError, ChangedMeanwhileError) as error:
         return refuse(f"Nothing was sent. {error}", SHOW, automation_id=automation_id, _anchor="trial")
     cost = {"imeis": shown.sent, "cost": money(shown.cost)}
     describe(f"batch {batch_id}", automation=automation_id, service=found.terms.service_id, **cost)

@@ -105,7 +105,7 @@ def shown_price(prices: str, service_id: str) -> float | None:
 def start_batch(
     backend: Backend, plan: Plan, names: BatchNames, source: str, token: str | None, how: Start = AT_ONCE
 ) -> int:
-    """Create the batch of a plan, or continue the unfinished one; return its id. Raises OverBudgetError."""
+    """Create the batch of a plan, or continue the unfinished one; return its id. Raises NotOrderedError."""
     new = replace(plan.batch(names, source, backend.daily_budget(), token), starts=how.at_once)
     batch_id = create_batch(backend.database, new, backend.settings.chunk_size, how.and_then)
     describe(f"batch {batch_id}", service=new.service_id, imeis=plan.count, cost=money(plan.cost), name=new.label)
@@ -113,7 +113,7 @@ def start_batch(
 
 
 def start_parts(backend: Backend, parts: Sequence[tuple[Plan, BatchNames, str]], source: str) -> list[int]:
-    """Create the batches of the parts of one upload, or none; return their ids. Raises OverBudgetError.
+    """Create the batches of the parts of one upload, or none; return their ids. Raises NotOrderedError.
 
     parts: plan, names and confirm token of each.
     """

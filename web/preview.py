@@ -16,7 +16,7 @@ from orders import BatchNames, Catalogue
 from people import Role
 from results import CHOICES, FILE, PASTE, reading_choice
 from spreadsheets import Choice, Intake, UnreadableFileError, rejects_csv
-from storage.batch_creation import OverBudgetError
+from storage.batch_creation import NotOrderedError
 from storage.batch_uploads import Upload, batch_of_token, change_upload, part_batches, rename_upload
 from storage.customer_store import known_customers
 from submission import Plan, service_objection, unchecked
@@ -262,7 +262,7 @@ def _confirmed(found: Upload) -> tuple[int | None, str]:
         return batch_id, objection
     try:
         batch_id = start_batch(backend(), plan, names_from(request.form, found.names), found.kind, found.token)
-    except OverBudgetError as error:
+    except NotOrderedError as error:
         return None, f"Nothing was sent. {error}"
     flash(started(plan, batch_id), "good")
     return batch_id, ""

@@ -21,7 +21,7 @@ from people import Role
 from results import ask_for_result
 from spreadsheets import UnreadableFileError, read_text
 from storage import scan_store
-from storage.batch_creation import OverBudgetError
+from storage.batch_creation import NotOrderedError
 from storage.batch_uploads import batch_of_token
 from storage.model_store import TAC, models_of
 from storage.rows import Order
@@ -272,7 +272,7 @@ def _ordered(posted: ScanForm, imei: str) -> NewScan | Card:
     token = posted.confirm_token(imei)
     try:
         batch_id = start_batch(backend(), plan, BatchNames(f"Scan {imei}"), SOURCE, token)
-    except OverBudgetError as error:
+    except NotOrderedError as error:
         describe(refused=str(error))
         return Card(imei, "problem", "Not sent", (str(error),))
     is_new = batch_of_token(backend().database, token) == batch_id  # not the batch of another desk

@@ -20,7 +20,7 @@ from people import Role
 from results import reading_choice
 from spreadsheets import UnreadableFileError
 from storage import batch_queries, model_store
-from storage.batch_creation import OverBudgetError
+from storage.batch_creation import NotOrderedError
 from storage.batch_uploads import SentParts, Upload, batch_of_token, sent_parts
 from storage.service_marks import recent_services
 from submission import Plan, objections_of_parts, unchecked
@@ -144,7 +144,7 @@ def confirm(token: str) -> ResponseReturnValue:
         return _refused(token, objection)
     try:
         made = start_parts(backend(), _parts(found, split), found.kind)
-    except OverBudgetError as error:
+    except NotOrderedError as error:
         return _refused(token, f"Nothing was sent. {error}")
     flash(f"{plural(len(made), 'batch', 'batches')} started: {plural(split.count, 'IMEI')} to send.", "good")
     return go_to("split.show", token=token)

@@ -16,7 +16,7 @@ from orders import BatchNames
 from people import Role
 from spreadsheets import UnreadableFileError, read_text
 from storage import order_queries
-from storage.batch_creation import OverBudgetError
+from storage.batch_creation import NotOrderedError
 from storage.batch_uploads import batch_of_token
 from storage.model_store import TAC, PhoneModel, models_of
 from storage.rows import EarlierOrder, Order
@@ -92,7 +92,7 @@ def order() -> ResponseReturnValue:
         return _ask_again(posted, objections)
     try:
         batch_id = start_batch(backend(), plan, BatchNames(_label(plan.imeis)), "single", posted.token)
-    except OverBudgetError as error:
+    except NotOrderedError as error:
         return _ask_again(posted, [str(error)])
     flash(started(plan, batch_id), "good")
     return go_to("batches.live", batch_id=batch_id)
@@ -110,7 +110,7 @@ def order_and_follow() -> Response:
         abort(503, "Too many streams are open: nothing was sent. Try again in a minute.")
     try:
         batch_id = start_batch(backend(), plan, BatchNames(_label(plan.imeis)), "single", posted.token)
-    except OverBudgetError as error:
+    except NotOrderedError as error:
         backend().streams.release()
         abort(400, str(error))
     except BaseException:

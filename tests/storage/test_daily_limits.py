@@ -17,7 +17,7 @@ from orders import Chunk
 from people import COMMAND_LINE, Actor
 from schema import api_tokens, orders, users
 from storage import call_queries, kept_sums
-from storage.batch_creation import Funds, NewBatch, OverBudgetError, create_batch, resume_batch
+from storage.batch_creation import Funds, NewBatch, OverBudgetError, RefusedActorError, create_batch, resume_batch
 from storage.batch_states import pause
 from storage.call_records import write_intents
 from storage.daily_limits import DailyLimit, daily_limits
@@ -110,10 +110,10 @@ def test_who_was_disabled_or_revoked_since_the_request_began_orders_nothing(data
         else:
             connection.execute(update(api_tokens).values(revoked_at=utc_now()))
     words = {"user": "The user anna is disabled.", "token": "The token stock-sync is revoked."}[gone]
-    with pytest.raises(OverBudgetError, match=words):
+    with pytest.raises(RefusedActorError, match=words):
         order(database, sync, 2)
     if gone == "user":
-        with pytest.raises(OverBudgetError, match=words):
+        with pytest.raises(RefusedActorError, match=words):
             order(database, anna, 2)
     assert rows(database, "SELECT id FROM batches") == []
 

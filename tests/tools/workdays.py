@@ -43,7 +43,7 @@ from simulator.knobs import Knobs
 from simulator.ledger import Charge
 from storage import account_store, automation_store, balance_store, stop_loss, token_store
 from storage.automation_store import ChangedMeanwhileError, Run, Terms
-from storage.batch_creation import OverBudgetError
+from storage.batch_creation import NotOrderedError
 from storage.list_limits import write_list_limit
 from storage.result_store import store_results
 from storage.token_store import NewToken
@@ -201,7 +201,7 @@ class Workdays(People):
         for _ in range(2):
             try:
                 run_by_hand(self.backend, found, shown, self._actor("ben"))
-            except (MustWaitError, OverBudgetError, ChangedMeanwhileError):
+            except (MustWaitError, NotOrderedError, ChangedMeanwhileError):
                 continue
         self.note_made(before, seen)
 
