@@ -1,13 +1,12 @@
 """Find what a text says about a finding outside of the label of the finding.
 
 "This phone is BLACKLISTED", "Model: iPhone 12 FMI ON", "Blacklisted By: Vodafone": whoever reads the values of known
-labels alone misses it, and the phone passes. Statements without a label count only where they are
-bad, or where they take a good state back ("Blacklist not checked").
-This module must not know markup.
+labels alone misses it, and the phone passes. Statements without a label count only where they are bad, or where they
+take a good state back ("Blacklist not checked"). This module must not know markup.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise, takewhile
 from types import MappingProxyType
 
@@ -83,8 +82,7 @@ ABOUT = MappingProxyType(
         "simlock": re.compile(r"\bsim[ -]?lock\b"),
     }
 )
-#: Operators that keep a list of their own, as the whole of a label.
-#: A country as the label of a state means the list of that country.
+#: Operators and countries as the whole of a label: the state is that of their own list.
 OPERATOR = re.compile(
     r"(?:at_t|att|t_mobile|verizon|sprint|tracfone|us_cellular|metro_?pcs|cricket|anatel|brazil|brasil|mexico|canada"
     r"|australia|usa|uk|europe|worldwide)(?:_(?:us|usa|wireless|anatel|status))*"
@@ -96,13 +94,14 @@ MATTERS = frozenset({
 })  # fmt: skip
 #: A statement with one of these is a condition or an advice.
 NO_FACT = frozenset({Mark.AHEAD, Mark.CONDITION, Mark.NOT_YET, Mark.NO, Mark.NOT, Mark.NOR, Mark.VERIFIED})
-#: Names of values that are words to the reader, and not facts with a name of their own.
+#: Names of who has put the phone on a list.
 REPORTERS = frozenset({
     "reported_by", "reporting_operator", "reporting_carrier", "reported_carrier", "reported_operator", "blocked_by",
 })  # fmt: skip
 RECORDS = re.compile(r"(?:gsma_)?black_?list(?:ed)?_records?(?:_found)?")
 #: Labels of what was ordered or looked up.
 TITLES = frozenset({"service", "service_name", "service_type", "check", "check_type", "source", "package", "database"})
+#: Names of values that are sentences to the reader, and not facts with a name of their own.
 VOICES = frozenset({
     "note", "notes", "comment", "remark", "message", "result", "description", "status", "response", "reason",
     "device_name",
@@ -138,8 +137,7 @@ def stated(pairs: Sequence[Pair], lines: Sequence[str]) -> Iterator[Pair]:
         yield from _beside(label, value)
     for part in _loose(pairs, lines):
         yield from _hidden(part)
-        for sentence in SENTENCE.split(part[:LONGEST_NOTE]):
-            yield from _told(sentence, of_phone=True)
+        yield from _told_in(part, of_phone=True)
         yield from _at_dash(part)
         yield from _not_read(part)
     for line in dict.fromkeys(filter(IMEI.match, lines)):
@@ -166,34 +164,28 @@ def _in_footnotes(lines: Sequence[str]) -> Iterator[Pair]:
                 yield name, f"{value.strip(' *')} (not verified)"
 
 
-def _beside(label: str, value: str) -> Iterator[Pair]:
-    """Yield what the value of a pair, or a label beside the status, says about another finding."""
+def _beside(label: str, value: str) -> Iterable[Pair]:
+    """Return what the value of a pair, or a label beside the status, says about another finding."""
     name = known_name(label) or slug(label)
     if name in TITLES:
-        return
+        return ()
     if name in MATTERS or slug(label) in MATTERS or OPERATOR.fullmatch(name):
-        yield from () if NO_STATEMENT.search(plain_letters(value)) else _bad("blacklist", value)
-    elif PAST.search(name):
-        if RECORDS.fullmatch(name) and _counts(value):
-            yield "blacklist", f"Blacklist records: {value}"
-    elif name.startswith("blacklisted_"):
-        if not _is_nothing(value):
-            yield "blacklist", f"{label} {value}"
-    elif name in ("lost_mode", "icloud"):
-        yield from (("fmi", "ON") for _ in _bad("fmi", value))
-    elif name.startswith("imei"):
-        yield from _of_imei(value)
-    elif name in REPORTERS:
-        if not _is_nothing(value):
-            yield "blacklist", f"Reporting operator: {value}"
-    elif name in VOICES or name not in KNOWN_NAMES:
-        for sentence in SENTENCE.split(value[:LONGEST_NOTE]):
-            yield from _told(sentence, of_phone=name in VOICES)
-    elif name == "carrier" and label_key(label).startswith("lockedto"):
-        if is_good(value, "simlock") is None and not _is_nothing(value):
-            yield "simlock", f"{label} {value}"
-    elif name in ("simlock", "fmi", "model", "carrier"):
-        yield from _in_value(name, value)
+        return () if NO_STATEMENT.search(plain_letters(value)) else _bad("blacklist", value)
+    if PAST.search(name):
+        return [("blacklist", f"Blacklist records: {value}")] if RECORDS.fullmatch(name) and _counts(value) else ()
+    if name.startswith("blacklisted_"):
+        return _unless_nothing("blacklist", label, value)
+    if name in ("lost_mode", "icloud"):
+        return (("fmi", "ON") for _ in _bad("fmi", value))
+    if name.startswith("imei"):
+        return _of_imei(value)
+    if name in REPORTERS:
+        return _unless_nothing("blacklist", "Reporting operator:", value)
+    if name in VOICES or name not in KNOWN_NAMES:
+        return _told_in(value, of_phone=name in VOICES)
+    if name == "carrier" and label_key(label).startswith("lockedto"):
+        return _unless_nothing("simlock", label, value) if is_good(value, "simlock") is None else ()
+    return _in_value(name, value) if name in ("simlock", "fmi", "model", "carrier") else ()
 
 
 def _in_value(name: str, value: str) -> Iterator[Pair]:
@@ -219,6 +211,12 @@ def _at_end(model: str) -> Iterator[Pair]:
         yield ("fmi", "ON") if ending[1] == "lost mode" else ("blacklist", ending[1])
 
 
+def _unless_nothing(name: str, words: str, value: str) -> Iterator[Pair]:
+    """Yield a finding of these words and a value, unless the value says that there is nothing."""
+    if not _is_nothing(value):
+        yield name, f"{words} {value}"
+
+
 def _is_nothing(value: str) -> bool:
     """Return whether a value says that there is nobody, nothing or no date."""
     first = plain_letters(value[:LABEL_REACH]).split()[:1]
@@ -236,6 +234,12 @@ def _counts(value: str) -> bool:
 def _bad(name: str, value: str) -> Iterator[Pair]:
     if is_good(value, name) is False:
         yield name, value
+
+
+def _told_in(text: str, *, of_phone: bool) -> Iterator[Pair]:
+    """Yield each bad state that a sentence of a text states."""
+    for sentence in SENTENCE.split(text[:LONGEST_NOTE]):
+        yield from _told(sentence, of_phone=of_phone)
 
 
 def _told(text: str, *, of_phone: bool = False) -> Iterator[Pair]:
