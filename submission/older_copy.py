@@ -46,15 +46,15 @@ def newest_stop(database: IMEIDatabase) -> str:
     return database.get_setting(STOP) or ""
 
 
-def accept_older_copy(database: IMEIDatabase, stop: str | None = None) -> bool:
+def accept_older_copy(database: IMEIDatabase, stop: str) -> bool:
     """Remove the objection: the orders were restored. What else the kept answers say is recorded by the next leader.
 
-    stop: what newest_stop() was before they were looked up; None: whichever. Returns False, and leaves all as it is,
-    where the database was stopped once more since: what it lost then was not looked up.
+    stop: what newest_stop() was before they were looked up. Returns False, and leaves all as it is, where the database
+    was stopped once more since: what it lost then was not looked up.
     """
     folders = _of_accounts(Checkpoints(database.folder / "checkpoints")) if database.is_file else []
     with database.write() as connection:
-        if stop is not None and stop != (read_setting(connection, STOP) or ""):
+        if stop != (read_setting(connection, STOP) or ""):
             return False
         for account, folder in folders:
             _skip_calls(connection, folder.newest_call())

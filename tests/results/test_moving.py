@@ -15,7 +15,7 @@ from orders import Chunk
 from results import MoveError, MoveReport, move, moving, plan_move, undo_move
 from settings import Settings
 from storage import audit_chain, lease, move_marks
-from submission import RESTORED, Checkpoints, accept_older_copy, older_copy_objection, recognise_older_copy
+from submission import RESTORED, Checkpoints, accept_older_copy, newest_stop, older_copy_objection, recognise_older_copy
 
 __all__ = ["used_file_fixture", "used_fixture"]
 
@@ -166,7 +166,7 @@ def test_a_copy_of_the_file_from_before_the_move_orders_nothing_before_its_order
     with IMEIDatabase(copy) as older:
         recognise_older_copy(older, beside)
         assert older_copy_objection(older) == RESTORED
-        accept_older_copy(older)
+        accept_older_copy(older, newest_stop(older))
         recognise_older_copy(older, beside)
         assert older_copy_objection(older) == ""
 

@@ -22,7 +22,7 @@ from storage.handed_calls import Begun, at_once, each_by_itself
 from submission import Options, Ownership, Throttle
 from submission.cluster_carrier import ClusterCarrier
 from submission.lost_commits import LOST, restore_calls, stop_where_commits_are_lost
-from submission.older_copy import accept_older_copy, older_copy_objection
+from submission.older_copy import accept_older_copy, newest_stop, older_copy_objection
 from submission.ownership import OtherHistoryError
 
 ENDLESS = 1e12
@@ -84,7 +84,7 @@ def assert_stopped(database: IMEIDatabase) -> None:
     with database.read() as connection:
         rows = run(connection, "SELECT DISTINCT state, notice FROM batches")
         assert [tuple(row) for row in rows] == [("paused", LOST)]
-    accept_older_copy(database)
+    accept_older_copy(database, newest_stop(database))
     assert [begun(database, one) for one in ids] == [None] * len(ids)  # they may have been made: they are in doubt
     with database.read() as connection:
         chunk_ids = {chunk.attempt_id: chunk for chunk in call_queries.open_chunks(connection, ChunkState.SENDING)}
@@ -132,7 +132,7 @@ def test_an_answer_to_a_call_that_was_lost_is_recorded(promoted: dict[str, IMEID
         run(connection, f"UPDATE items SET outcome = 'ordered' WHERE chunk_id = {chunk.chunk_id}")
     assert again[chunk.chunk_id].attempt_id == chunk.attempt_id
     assert older_copy_objection(database) == LOST
-    accept_older_copy(database)
+    accept_older_copy(database, newest_stop(database))
     with database.write() as connection:  # of a worker that was stopped until its orders were restored
         restore_calls(connection, [chunk])
     assert older_copy_objection(database) == ""
@@ -143,7 +143,7 @@ def test_a_restart_after_a_crash_stops_nothing(
 ) -> None:
     database = promoted[names[3]]
     stop_where_commits_are_lost(database)
-    accept_older_copy(database)
+    accept_older_copy(database, newest_stop(database))
     (attempt_id,) = handed_over(database, 1, first=100)
     standby.crash()
     standby.start()
@@ -214,7 +214,7 @@ def test_a_synchronous_standby_goes_on(
         wait_until(lambda: primary.execute(sync).fetchone() == (1,), "it follows")
         with IMEIDatabase(standby.address(names[4])) as database:
             assert stop_where_commits_are_lost(database, True)  # the first standby lagged
-            accept_older_copy(database)
+            accept_older_copy(database, newest_stop(database))
             attempt_id, waiting = handed_over(database, 2, first=100)
             assert begun(database, attempt_id) is not None
         standby.crash()

@@ -103,7 +103,7 @@ def test_the_loop_itself_sends_nothing_of_an_older_copy(simulator: Simulator, da
         looks = iter(range(20))
         running.run(threading.Event(), lambda: next(looks, None) is None)
         assert simulator.charges() == []
-        batch_older_copy.accept_older_copy(database)
+        batch_older_copy.accept_older_copy(database, newest_stop(database))
         assert running.run_batch(batch_id).successful == len(simulator.charges()) == 2
 
 
@@ -171,7 +171,7 @@ def test_an_answer_to_a_call_that_the_database_never_had_stops_it_once(
     with database.write() as connection:
         reopen_answered(connection, kept, account)
     assert batch_older_copy.older_copy_objection(database) == SENTENCE
-    batch_older_copy.accept_older_copy(database)
+    batch_older_copy.accept_older_copy(database, newest_stop(database))
     with database.write() as connection:
         reopen_answered(connection, kept, account)
     assert batch_older_copy.older_copy_objection(database) == ""
@@ -246,7 +246,7 @@ def test_a_newer_call_that_is_noted_stops_an_older_copy_once(settings: Settings,
     kept.of_account("b").note_call(sent.attempt_id + 3)
     assert batch_older_copy.recognise_older_copy(database, kept)
     assert batch_older_copy.older_copy_objection(database) == RESTORED
-    batch_older_copy.accept_older_copy(database)
+    batch_older_copy.accept_older_copy(database, newest_stop(database))
     assert not batch_older_copy.recognise_older_copy(database, kept)
     assert call(database, imeis(1, 5)).attempt_id == sent.attempt_id + 4
     kept.note_call(sent.attempt_id + 5)

@@ -224,7 +224,7 @@ def put_back(scene: Scene) -> int:
         running.run_batch(batch_id)  # it is paused with the reason
         assert isinstance(running.client, GSMFusionClient)
         if rebuilt(older, running.client).complete:
-            batch_older_copy.accept_older_copy(older)
+            batch_older_copy.accept_older_copy(older, batch_older_copy.newest_stop(older))
         with older.write() as connection:
             batch_states.resume(connection, batch_id)
         running.run_batch(batch_id)

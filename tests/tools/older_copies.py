@@ -43,7 +43,7 @@ def restore_orders(running: ProductionSubmissionSystem, database: IMEIDatabase) 
     assert isinstance(running.client, GSMFusionClient)
     report = rebuilt(database, running.client)
     if report.complete:
-        batch_older_copy.accept_older_copy(database)
+        batch_older_copy.accept_older_copy(database, batch_older_copy.newest_stop(database))
     return report.complete
 
 
