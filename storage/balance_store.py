@@ -140,8 +140,8 @@ def step_of(connection: Connection, credits: float, account: str = MAIN_ACCOUNT)
 
     In US dollars: 0.01, 0.1, 1, 10 and so on: the largest of which all are multiples.
     """
-    query = select(balance_readings.c.credits).where(balance_readings.c.account == account)
-    newest = connection.execute(query.order_by(balance_readings.c.id.desc()).limit(NEWEST_READINGS)).scalars()
+    query = select(READING.credits).where(READING.account == account)
+    newest = connection.execute(query.order_by(READING.id.desc()).limit(NEWEST_READINGS)).scalars()
     cents = math.gcd(*(round(100 * held) for held in (credits, *newest)))
     step = 1
     while step < LONGEST_STEP and cents % (10 * step) == 0:

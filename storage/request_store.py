@@ -224,6 +224,14 @@ def _move(
 def _request(row: Row[Any] | None) -> Request | None:
     if row is None:
         return None
-    kind, state, answered_at = RequestKind(row.kind), RequestState(row.state), row.answered_at or 0.0
-    asked = (row.id, kind, row.argument, state, row.asked_at)
-    return Request(*asked, answered_at, row.error, row.failure, row.account)
+    return Request(
+        request_id=row.id,
+        kind=RequestKind(row.kind),
+        argument=row.argument,
+        state=RequestState(row.state),
+        asked_at=row.asked_at,
+        answered_at=row.answered_at or 0.0,
+        error=row.error,
+        failure=row.failure,
+        account=row.account,
+    )
