@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from handmade_calls import planned
 from simulated_provider import SERVICE, settings_at
-from waiting import wait_until
+from waiting import Waits, wait_until
 
 import callers
 from callers import (
@@ -204,26 +204,11 @@ class FakeSystem:
         assert not is_over()
 
 
-class Pauses(threading.Event):
-    """Notes the pauses between runs, and ends them after some."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self.seconds: list[float | None] = []
-        self._most = most
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.seconds.append(timeout)
-        if len(self.seconds) == self._most:
-            self.set()
-        return self.is_set()
-
-
 def test_a_loop_beside_the_main_one_starts_again_after_a_pause(caplog: pytest.LogCaptureFixture) -> None:
     """After an error of the program a long one, after an outage a short one, and it does not overtake in turn."""
     caplog.set_level(logging.ERROR, callers.__name__)
     ends = (DatabaseUnavailableError("", None, OSError("a disk")), RuntimeError("a bug"), "overtaken", "well")
-    system, pauses = FakeSystem(*ends), Pauses(len(ends))
+    system, pauses = FakeSystem(*ends), Waits(len(ends))
     callers._run_beside(cast(ProductionSubmissionSystem, system), pauses, lambda: False)
     assert pauses.seconds == [AGAIN, AGAIN_AFTER_ERROR, OVERTAKEN_PAUSE, AGAIN]
     assert [bool(record.exc_info) for record in caplog.records] == [False, True]

@@ -1,14 +1,13 @@
 """The leader: it answers what pages and commands ask, hands over on request, and starts again when it failed."""
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from simulated_provider import SERVICE, Knobs, Simulator, imeis, system
-from waiting import wait_until
+from waiting import Waits, wait_until
 
 import runner
 from account import ProviderRequests, ServiceCatalog
@@ -19,21 +18,6 @@ from runner import LONGEST_PAUSE, Background, audit_or_follow, led, start_backgr
 from settings import MAIN_ACCOUNT, Settings
 from storage import request_store
 from submission import runner_alive
-
-
-class Waits(threading.Event):
-    """An event that notes how long somebody waits for it, and is set after some waits."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self.seconds: list[float | None] = []
-        self._most = most
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.seconds.append(timeout)
-        if len(self.seconds) == self._most:
-            self.set()
-        return self.is_set()
 
 
 @pytest.mark.parametrize(

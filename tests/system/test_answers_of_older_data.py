@@ -57,10 +57,8 @@ def test_a_call_on_the_wire_that_was_refused_and_then_answered_is_not_sent_a_thi
         assert older_copy_objection(database) == SENTENCE
 
 
-def test_after_a_rebuild_nothing_is_stopped_again_by_what_an_answer_does_not_name(
-    simulator: Simulator, settings: Settings
-) -> None:
-    """The rest of a call whose answer restored some of its orders: its outcome is that of the answer."""
+def put_back_before_an_answer_that_names_fewer(simulator: Simulator, settings: Settings) -> int:
+    """Run a batch, of which one answer names fewer orders than IMEIs, and put a copy from before it in its place."""
     with IMEIDatabase(settings.database_path) as database:
         batch_id = new_batch(database, 6, 3)
         copy = database.backup(settings.data_dir / "backups")
@@ -68,6 +66,14 @@ def test_after_a_rebuild_nothing_is_stopped_again_by_what_an_answer_does_not_nam
         with system(simulator, database, chunk_size=3) as running:
             running.run_batch(batch_id)
     put_in_place(copy, settings.database_path)
+    return batch_id
+
+
+def test_after_a_rebuild_nothing_is_stopped_again_by_what_an_answer_does_not_name(
+    simulator: Simulator, settings: Settings
+) -> None:
+    """The rest of a call whose answer restored some of its orders: its outcome is that of the answer."""
+    batch_id = put_back_before_an_answer_that_names_fewer(simulator, settings)
     with IMEIDatabase(settings.database_path) as database, blind(simulator, database, chunk_size=3) as running:
         running.run_batch(batch_id)
         assert older_copy_objection(database) == SENTENCE
@@ -83,13 +89,7 @@ def test_after_a_rebuild_nothing_is_stopped_again_by_what_an_answer_does_not_nam
 def test_a_batch_that_is_rebuilt_before_the_first_start_goes_on_with_it(
     simulator: Simulator, settings: Settings
 ) -> None:
-    with IMEIDatabase(settings.database_path) as database:
-        batch_id = new_batch(database, 6, 3)
-        copy = database.backup(settings.data_dir / "backups")
-        simulator.set(fault="fewer", fault_limit=1)
-        with system(simulator, database, chunk_size=3) as running:
-            running.run_batch(batch_id)
-    put_in_place(copy, settings.database_path)
+    batch_id = put_back_before_an_answer_that_names_fewer(simulator, settings)
     with IMEIDatabase(settings.database_path) as database, system(simulator, database, chunk_size=3) as running:
         stop_restored(database, Checkpoints(settings.data_dir / "checkpoints"))
         assert restore_orders(running, database)

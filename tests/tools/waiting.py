@@ -1,5 +1,6 @@
 """Waits for what other threads and processes do."""
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -15,3 +16,18 @@ def wait_until(true: Callable[[], bool], what: str | Callable[[], str], patience
             raise TimeoutError(f"in {patience:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(pause)
         pause = min(2 * pause, LONGEST)
+
+
+class Waits(threading.Event):
+    """An event that notes how long somebody waits for it, and is set after some waits."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+        self._most = most
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout)
+        if len(self.seconds) == self._most:
+            self.set()
+        return self.is_set()
